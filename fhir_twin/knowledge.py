@@ -1,0 +1,50 @@
+"""Knowledge: everything under mappings/ and the text coder, read once, checked, then only passed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fhir_twin.assimilation import BiomarkerSet, load_biomarkers
+from fhir_twin.coding import ConceptMaps, load_concept_maps
+from fhir_twin.errors import KnowledgeError
+from fhir_twin.recommendation import Guidelines, load_guidelines
+from fhir_twin.rules import SafetyRules, load_safety
+from fhir_twin.simulation import Interventions, Outcomes, load_interventions, load_outcomes
+from mappings import Source
+from terminology import TextCoder, open_coder
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """One per process. `version` is the digest of all knowledge files: the same version, Bundle, as_of and seed
+    give the same plan, bit for bit."""
+
+    version: str
+    coder: TextCoder
+    concept_maps: ConceptMaps
+    biomarkers: BiomarkerSet
+    interventions: Interventions
+    outcomes: Outcomes
+    safety: SafetyRules
+    guidelines: Guidelines
+
+
+def load_knowledge(overlay: Path | None = None, cache: Path | None = None) -> Knowledge:
+    """Read mappings/ (and a site's overlay). Raises KnowledgeError naming file and key; nothing is guessed.
+
+    cache: where built indexes are kept (default: the user's cache folder)."""
+    source = Source(overlay=overlay)
+    try:
+        return Knowledge(
+            version=source.digest(),
+            coder=open_coder(source, cache=cache),
+            concept_maps=load_concept_maps(source),
+            biomarkers=load_biomarkers(source),
+            interventions=load_interventions(source),
+            outcomes=load_outcomes(source),
+            safety=load_safety(source),
+            guidelines=load_guidelines(source),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise KnowledgeError(f"mappings: {error}") from error

@@ -1,0 +1,131 @@
+"""The Plan: what we propose, in what order, why, what was rejected, and what must be asked first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from fhir_twin.errors import Issue
+from fhir_twin.model.chart import Completeness
+from fhir_twin.model.codes import Coding, Concept
+from fhir_twin.model.scenario import EventRisk, Question, Rejection, RiskChange
+from fhir_twin.model.twin import Estimate
+
+Kind = Literal["medication", "lifestyle", "test", "screening", "referral", "education", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """doi or pmid or url; the claim in a sentence; the value as published."""
+
+    key: str
+    text: str
+    doi: str = ""
+    pmid: str = ""
+    url: str = ""
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ProposedGoal:
+    """A target we propose. existing: source of a Goal in the record that already says it (then not written)."""
+
+    key: str
+    description: str
+    measure: Coding | None
+    comparator: str
+    value: Decimal | None
+    unit: str
+    unit_code: str
+    due: datetime | None = None
+    category: str = ""
+    priority: str = "medium-priority"
+    addresses: tuple[str, ...] = ()
+    components: tuple[tuple[Coding, str, Decimal, str, str], ...] = ()
+    citations: tuple[Citation, ...] = ()
+    existing: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reason:
+    """One "why": words, and the resources they rest on."""
+
+    text: str
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Recommendation:
+    """One proposal. `key` is stable over runs (it becomes the identifier). code: what to order. rank from 1;
+    equal ranks are ties. strength: guideline strength; certainty: high | moderate | low | very-low.
+    dose_text: human dosage; dose_amount in mg (or unit) per intake. stop=True: stop or avoid `code`."""
+
+    key: str
+    kind: Kind
+    title: str
+    code: Concept
+    rank: int
+    why: tuple[Reason, ...]
+    changes: tuple[RiskChange, ...] = ()
+    biomarker_changes: tuple[tuple[str, float, float, float, str], ...] = ()
+    harms: tuple[str, ...] = ()
+    cautions: tuple[Reason, ...] = ()
+    monitoring: tuple[str, ...] = ()
+    strength: str = ""
+    certainty: str = ""
+    probability_best: float | None = None
+    number_needed_to_treat: float | None = None
+    what_would_change: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    goals: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    dose_text: str = ""
+    dose_amount: Decimal | None = None
+    dose_unit: str = ""
+    dose_per_day: float | None = None
+    replaces: str = ""
+    patient_text: str = ""
+    stop: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Finding:
+    """A discrepancy or a danger in what is there already; becomes a DetectedIssue.
+    code: v3-ActCode (DI-2: DRG, ALGY, COND, LAB, DUPTHPY, DOSEH, VALIDAT ...)."""
+
+    key: str
+    code: str
+    severity: Literal["high", "moderate", "low"]
+    text: str
+    sources: tuple[str, ...]
+    check: str = ""
+    citation: Citation | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """refused: why no plan could be made ("minor", "deceased", ...), "" otherwise; then only findings, questions
+    and risks may be filled."""
+
+    subject: str
+    as_of: datetime
+    patient_label: str
+    recommendations: tuple[Recommendation, ...] = ()
+    goals: tuple[ProposedGoal, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+    questions: tuple[Question, ...] = ()
+    risks: tuple[EventRisk, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    estimates: tuple[Estimate, ...] = ()
+    completeness: tuple[Completeness, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    addresses: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    refused: str = ""
+    knowledge_version: str = ""
+    model_version: str = ""

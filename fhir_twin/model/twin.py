@@ -1,0 +1,131 @@
+"""The Twin: the patient-specific state, how sure it is, and what each source contributed.
+
+Arrays are read-only numpy; n = number of biomarkers, m = length of the state vector. `mean`/`covariance` are
+the *current value* of each biomarker on its model scale (natural log or linear, see `scales`); use
+`estimate(key)` for numbers in canonical units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhir_twin.errors import Issue
+
+Array = NDArray[np.float64]
+Scale = Literal["log", "linear"]
+Z80 = 1.2815515655446004
+
+
+def readonly(array: Array) -> Array:
+    """A float64 copy that refuses writes."""
+    copy = np.array(array, dtype=np.float64)
+    copy.setflags(write=False)
+    return copy
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Profile:
+    """What equations and rules need besides biomarkers. None = not known (never assumed).
+
+    age in years at `as_of`; smoker: current smoker; treated_*: on such a drug now; cvd: known cardiovascular
+    disease; groups: condition groups that hold now; ever: groups that hold or held; classes: current drug
+    classes and ingredients; sources: fact -> the resource that says so."""
+
+    age: float | None
+    sex: Literal["female", "male"] | None
+    smoker: bool | None
+    smoking: str
+    diabetes: bool
+    treated_bp: bool
+    statin: bool
+    cvd: bool
+    pregnant: bool | None
+    groups: frozenset[str]
+    ever: frozenset[str]
+    classes: frozenset[str]
+    deceased: bool = False
+    sources: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Point:
+    """One value offered to the twin, in canonical unit, and what became of it.
+
+    used False -> `reason` says why ("unknown-unit", "implausible", "duplicate", "not-final", ...).
+    weight: 1.0 normal, < 1 when the outlier gate turned it down. gain: share of the state's move that this
+    value caused, 0..1. shift: how far the estimate of this biomarker moved, canonical unit. bound: set for
+    censored values."""
+
+    biomarker: str
+    source: str
+    time: datetime | None
+    value: float
+    unit: str
+    bound: Literal["<", "<=", ">=", ">"] | None = None
+    setting: str = "unknown"
+    used: bool = True
+    reason: str = ""
+    weight: float = 1.0
+    gain: float = 0.0
+    shift: float = 0.0
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 80 % interval, canonical unit. basis: "personal" (observed) or "population" (prior only)."""
+
+    biomarker: str
+    unit: str
+    mean: float
+    low: float
+    high: float
+    basis: Literal["personal", "population"]
+    observations: int
+    last: datetime | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Twin:
+    subject: str
+    as_of: datetime
+    profile: Profile
+    biomarkers: tuple[str, ...]
+    units: tuple[str, ...]
+    scales: tuple[Scale, ...]
+    mean: Array
+    covariance: Array
+    state: Array
+    state_covariance: Array
+    state_names: tuple[str, ...]
+    points: tuple[Point, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    model_version: str = ""
+    refused: str = ""
+    responses: tuple[tuple[str, str, float, float], ...] = field(default=())
+
+    def index(self, biomarker: str) -> int:
+        """Raises ValueError when the twin does not model `biomarker`."""
+        return self.biomarkers.index(biomarker)
+
+    def used(self, biomarker: str) -> tuple[Point, ...]:
+        return tuple(p for p in self.points if p.used and p.biomarker == biomarker)
+
+    def estimate(self, biomarker: str) -> Estimate:
+        """Current value, canonical unit: median on a log scale, mean on a linear one, with its 80 % interval."""
+        i = self.index(biomarker)
+        half = Z80 * float(np.sqrt(self.covariance[i, i]))
+        centre = float(self.mean[i])
+        values = (centre, centre - half, centre + half)
+        if self.scales[i] == "log":
+            values = tuple(float(np.exp(v)) for v in values)  # type: ignore[assignment]
+        seen = self.used(biomarker)
+        last = max((p.time for p in seen if p.time), default=None)
+        return Estimate(
+            biomarker, self.units[i], *values, "personal" if seen else "population", len(seen), last
+        )

@@ -1,0 +1,103 @@
+"""run(bundle, knowledge, as_of): the six stages in their order. Only this module knows the order.
+
+    Bundle -> Chart -> CodedChart -> Twin -> Proposals -> Trajectories -> Plan -> Bundle
+
+`Run` keeps every value on the way, so that a page, a card or `--show coded` can look through any seam.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from fhir_twin.assimilation import build_twin
+from fhir_twin.coding import code_chart
+from fhir_twin.errors import InvalidInput, Issue
+from fhir_twin.fhir.read import read_chart
+from fhir_twin.fhir.write import write_plan
+from fhir_twin.knowledge import Knowledge
+from fhir_twin.model.chart import Chart, Completeness
+from fhir_twin.model.coded import CodedChart
+from fhir_twin.model.plan import Plan
+from fhir_twin.model.scenario import Proposals, Trajectory
+from fhir_twin.model.twin import Twin
+from fhir_twin.recommendation import recommend
+from fhir_twin.simulation import propose_scenarios, simulate
+
+T = TypeVar("T")
+Bundle = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Run:
+    """Every value on the way, and how long each stage took (seconds of CPU). `output` is the desired CarePlan
+    bundle, before it is compared with what the server holds."""
+
+    chart: Chart
+    coded: CodedChart
+    twin: Twin
+    proposals: Proposals
+    trajectories: tuple[Trajectory, ...]
+    plan: Plan
+    output: Bundle
+    seconds: tuple[tuple[str, float], ...]
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """All stages' issues, each once, in the order in which they arose."""
+        stages = (self.chart.issues, self.coded.issues, self.twin.issues)
+        simulated = tuple(t.issues for t in self.trajectories)
+        found = [i for group in (*stages, *simulated, self.plan.issues) for i in group]
+        return tuple(dict.fromkeys(found))
+
+
+def run(
+    bundle: Bundle,
+    knowledge: Knowledge,
+    as_of: datetime,
+    *,
+    patient: str = "",
+    completeness: tuple[Completeness, ...] = (),
+    base: str = "urn:fhir-twin",
+) -> Run:
+    """One patient's Bundle to a Plan and its output Bundle.
+
+    as_of: timezone-aware; what is later is not looked at. patient: the id the Bundle must be about ("" = the
+    only Patient in it). base: the FHIR server's base, part of the output's identifiers. Raises InvalidInput
+    when the Bundle holds no usable Patient or another one's."""
+    if as_of.tzinfo is None:
+        raise InvalidInput("as_of needs a time zone")
+    clock = _Clock()
+    k = knowledge
+    chart = clock.time("read", lambda: read_chart(bundle, as_of, patient=patient, completeness=completeness))
+    coded = clock.time("code", lambda: code_chart(chart, k.coder, k.concept_maps))
+    twin = clock.time("assimilate", lambda: build_twin(coded, k.biomarkers))
+    proposals = clock.time("propose", lambda: propose_scenarios(coded, twin, k.interventions, k.safety))
+    trajectories = clock.time(
+        "simulate",
+        lambda: simulate(twin, proposals.scenarios, k.biomarkers, k.interventions, k.outcomes),
+    )
+    plan = clock.time(
+        "recommend",
+        lambda: recommend(
+            coded, twin, proposals, trajectories, k.interventions, k.guidelines, k.safety, version=k.version
+        ),
+    )
+    output = clock.time("write", lambda: write_plan(plan, base=base))
+    return Run(chart, coded, twin, proposals, trajectories, plan, output, tuple(clock.spent))
+
+
+class _Clock:
+    """CPU seconds by stage (process time: waiting is not counted)."""
+
+    def __init__(self) -> None:
+        self.spent: list[tuple[str, float]] = []
+
+    def time(self, name: str, stage: Callable[[], T]) -> T:
+        start = time.process_time()
+        value = stage()
+        self.spent.append((name, time.process_time() - start))
+        return value
