@@ -67,8 +67,10 @@ class Source:
 
 def _rows(path: Path, delimiter: str) -> list[dict[str, str]]:
     lines = [line for line in path.read_text("utf-8").splitlines() if line and not line.startswith("#")]
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    rows = list(csv.DictReader(lines, delimiter=delimiter, quoting=quoting))
+    if delimiter == "\t":  # quotes are ordinary characters in our TSV files
+        rows = list(csv.DictReader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE))
+    else:
+        rows = list(csv.DictReader(lines, delimiter=delimiter))
     for row in rows:
         if None in row or None in row.values():
             raise ValueError(f"{path.name}: a row has not as many fields as the header: {row!r}")

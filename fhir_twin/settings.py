@@ -1,0 +1,178 @@
+"""One table of options: flag > environment (FHIR_TWIN_*) > file > default. An unknown key is refused.
+
+The table below is the whole truth: the command line's help, the docs page and the loader are made from it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fhir_twin.errors import InvalidInput
+
+Value = str | int | float | bool | None
+ENV_PREFIX = "FHIR_TWIN_"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """kind: str | int | float | bool | path. secret values are never printed."""
+
+    name: str
+    kind: str
+    default: Value
+    help: str
+    secret: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("server", "str", "", "Base URL of the FHIR R4 server, e.g. https://fhir.example.org/fhir"),
+    Option("token", "str", "", "Bearer token for the FHIR server (better: --token-file)", secret=True),
+    Option("token_file", "path", "", "File that holds the bearer token; read again before each request set"),
+    Option("basic_auth", "str", "", "user:password for HTTP Basic towards the FHIR server", secret=True),
+    Option("ca_bundle", "path", "", "CA certificates to trust instead of the system's"),
+    Option("timeout", "float", 60.0, "Seconds to wait for one answer", minimum=1, maximum=600),
+    Option("retries", "int", 4, "Attempts after the first for calls that are safe to repeat", minimum=0, maximum=10),
+    Option("retry_budget", "float", 300.0, "Seconds in all that one call may spend waiting to retry", minimum=0),
+    Option("page_size", "int", 200, "_count to ask for; the server may give less", minimum=1, maximum=10000),
+    Option("max_pages", "int", 500, "Pages followed in one search before it counts as a loop", minimum=1),
+    Option("max_bytes", "int", 256_000_000, "Largest answer accepted, after decompression", minimum=1000),
+    Option("threads", "int", 8, "Searches under way at once for one patient", minimum=1, maximum=32),
+    Option("post_search", "bool", False, "Search by POST _search, so that no patient id is in a URL"),
+    Option("write", "bool", True, "Write the draft CarePlan back (false = always a dry run)"),
+    Option("ai_label", "str", "AIAST", "Security label on what we write: AIAST, or DEVAST for strict R4 validators"),
+    Option("seed", "int", 20260101, "Seed of the simulation; the same seed gives the same plan", minimum=0),
+    Option("knowledge", "path", "", "Folder of your own knowledge files, laid over ours"),
+    Option("cache", "path", "", "Where built indexes are kept (default: the user's cache folder)"),
+    Option("host", "str", "127.0.0.1", "Address to listen on (serve)"),
+    Option("port", "int", 8080, "Port to listen on (serve)", minimum=0, maximum=65535),
+    Option("api_key", "str", "", "Key that callers of the API must send; required off loopback", secret=True),
+    Option("workers", "int", 2, "Server processes (gunicorn)", minimum=1, maximum=64),
+    Option("worker_threads", "int", 8, "Threads in each server process", minimum=1, maximum=64),
+    Option("max_body", "int", 16_000_000, "Largest request body accepted (serve)", minimum=1000),
+    Option("log_level", "str", "WARNING", "DEBUG, INFO, WARNING or ERROR; logs never hold patient data"),
+)  # fmt: skip
+TABLE: Mapping[str, Option] = {option.name: option for option in OPTIONS}
+
+
+class Settings(Mapping[str, Value]):
+    """Read-only values by name, each converted and checked; `origin(name)` says where it came from."""
+
+    def __init__(self, values: dict[str, Value], origins: dict[str, str]) -> None:
+        self._values = values
+        self._origins = origins
+
+    def __getitem__(self, name: str) -> Value:
+        return self._values[name]
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def origin(self, name: str) -> str:
+        return self._origins[name]
+
+    def text(self, name: str) -> str:
+        return str(self._values[name] or "")
+
+    def integer(self, name: str) -> int:
+        return int(self._values[name] or 0)
+
+    def number(self, name: str) -> float:
+        return float(self._values[name] or 0.0)
+
+    def flag(self, name: str) -> bool:
+        return bool(self._values[name])
+
+    def path(self, name: str) -> Path | None:
+        return Path(self.text(name)).expanduser() if self._values[name] else None
+
+    def shown(self) -> dict[str, Value]:
+        """For printing: secrets as stars."""
+        return {n: "***" if TABLE[n].secret and v else v for n, v in self._values.items()}
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> Settings:
+    """Raises InvalidInput naming the option (not its value) when one is unknown, malformed or out of range."""
+    environment = os.environ if environment is None else environment
+    values: dict[str, Value] = {o.name: o.default for o in OPTIONS}
+    origins = dict.fromkeys(values, "default")
+    named = environment.get(ENV_PREFIX + "SETTINGS", "")
+    path = file or (Path(named) if named else None)
+    for origin, layer in (
+        ("file", _from_file(path) if path else {}),
+        ("environment", _from_environment(environment)),
+        ("flag", {k: v for k, v in (flags or {}).items() if v is not None}),
+    ):
+        for name, raw in layer.items():
+            if name not in TABLE:
+                raise InvalidInput(f"unknown option {name!r} ({origin}); `fhir-twin settings` lists them all")
+            values[name] = _convert(TABLE[name], raw, origin)
+            origins[name] = origin
+    return Settings(values, origins)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.expanduser().read_text("utf-8"))
+    except OSError as error:
+        raise InvalidInput(f"settings file {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"settings file {path} is not valid TOML: {error}") from None
+
+
+# Environment names of ours that are no options: the settings file itself, and switches of the test suite.
+_RESERVED = frozenset({"SETTINGS", "SHARED", "HAPI_URL", "CHROMIUM", "OUT"})
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found = {k.removeprefix(ENV_PREFIX): v for k, v in environment.items() if k.startswith(ENV_PREFIX)}
+    return {k.lower(): v for k, v in found.items() if k not in _RESERVED}
+
+
+def _convert(option: Option, raw: Any, origin: str) -> Value:
+    wrong = InvalidInput(f"option {option.name} ({origin}) is not a valid {option.kind}: {option.help}")
+    try:
+        if option.kind == "bool":
+            value: Value = raw if isinstance(raw, bool) else _boolean(str(raw))
+        elif option.kind == "int":
+            value = int(str(raw))
+        elif option.kind == "float":
+            value = float(str(raw))
+        else:
+            value = str(raw)
+    except ValueError:
+        raise wrong from None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = option.minimum, option.maximum
+        if value != value or (low is not None and value < low) or (high is not None and value > high):
+            raise InvalidInput(f"option {option.name} ({origin}) must be between {low} and {high}")
+    return value
+
+
+def _boolean(text: str) -> bool:
+    known = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    if text.strip().lower() not in known:
+        raise ValueError(text)
+    return known[text.strip().lower()]
