@@ -1,0 +1,94 @@
+"""The command line. One module per command, each loaded only when it is called (`--help` stays fast).
+
+Exit codes: 0 all done; 1 something failed (a patient, a check); 2 the call itself was wrong or nothing could start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from fhir_twin import __version__, log
+from fhir_twin.errors import TwinError
+from fhir_twin.settings import OPTIONS, load_settings
+
+# command -> (module, one line of help)
+COMMANDS = {
+    "run": ("run", "read patients, twin them, plan, and write the draft CarePlans back"),
+    "serve": ("serve", "start the HTTP service"),
+    "demo": ("demo", "start a sandbox with sample patients and the service, and run the main job"),
+    "sandbox": ("sandbox", "start only the sandbox FHIR server with its sample patients"),
+    "load": ("load", "load bundle files into a FHIR server (for tests and demos)"),
+    "code": ("code", "code free text: the decision, the candidates, and why"),
+    "knowledge": ("knowledge", "check the knowledge files: keys, codes, ranges, citations"),
+    "settings": ("settings", "list every option, its value and where it came from"),
+}
+
+
+def build_parser(command: str = "") -> argparse.ArgumentParser:
+    """The whole parser; only `command`'s module is loaded, the others show their one line."""
+    parser = argparse.ArgumentParser(
+        prog="fhir-twin",
+        description="A digital twin and an explained draft care plan for every patient on a FHIR R4 server.",
+        epilog="Decision support for clinicians. Every plan is a draft that a clinician must review.",
+    )
+    parser.add_argument("--version", action="version", version=f"fhir-twin {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, help_line) in COMMANDS.items():
+        sub = commands.add_parser(name, help=help_line, description=help_line[0].upper() + help_line[1:] + ".")
+        if name == command:
+            loaded = importlib.import_module(f"fhir_twin.cli.{module}")
+            loaded.add_arguments(sub)
+            sub.set_defaults(run=loaded.run)
+    return parser
+
+
+def add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Flags for the named settings, and --settings FILE. Unset flags leave environment and file in force."""
+    group = parser.add_argument_group("settings", "also FHIR_TWIN_<NAME> in the environment, or a TOML file")
+    group.add_argument("--settings", metavar="FILE", type=Path, help="TOML file of settings")
+    for option in OPTIONS:
+        if option.name in names:
+            flag = "--" + option.name.replace("_", "-")
+            default = "" if option.default in ("", None) else f" (default: {option.default})"
+            text = (option.help + default).replace("%", "%%")
+            if option.kind == "bool":
+                group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+            else:
+                group.add_argument(flag, metavar=option.kind.upper(), default=None, help=text)
+
+
+def settings_of(arguments: argparse.Namespace, *names: str) -> object:
+    """Settings from the parsed flags, the environment and the file."""
+    flags = {name: getattr(arguments, name, None) for name in names}
+    return load_settings(flags, file=getattr(arguments, "settings", None))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code. Errors go to stderr in one line, without a stack trace."""
+    argv = sys.argv[1:] if argv is None else argv
+    command = next((word for word in argv if word in COMMANDS), "")
+    try:
+        arguments = build_parser(command).parse_args(argv)
+        return int(arguments.run(arguments))
+    except TwinError as error:
+        print(f"fhir-twin: {error.message}", file=sys.stderr)
+        for issue in error.issues[:20]:
+            print(f"  {issue.severity}: {issue.diagnostics} {issue.expression}".rstrip(), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fhir-twin: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line of defence: nobody sees a stack trace
+        run_id = log.opaque(repr(id(error)))
+        log.failure("cli.bug", error, run=run_id)
+        print(
+            f"fhir-twin: an error of ours stopped this run (id {run_id}). Please report it with the "
+            f"command and `FHIR_TWIN_LOG_LEVEL=ERROR` output; it holds no patient data.",
+            file=sys.stderr,
+        )
+        return 1

@@ -1,0 +1,165 @@
+"""TwinService: fetch -> run -> write, for one patient or many. The one thing that faces call.
+
+Where records come from (`Source`) and where plans go (`Sink`) are protocols: `wiring` picks the real ones, tests
+put fakes. Time is an argument. One patient is never worked on twice at once (ID-8).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from fhir_twin import log
+from fhir_twin.errors import Issue, TwinError
+from fhir_twin.knowledge import Knowledge
+from fhir_twin.model.written import Written
+from fhir_twin.pipeline import Run, run
+
+if TYPE_CHECKING:  # the reading machinery (requests) is loaded by wiring only
+    from fhir_twin.transport.protocols import Resource
+    from fhir_twin.transport.pull import Fetched
+
+
+class Source(Protocol):
+    """Where records come from: a FHIR server, or files. `base` goes into the identifiers of what we write."""
+
+    @property
+    def base(self) -> str: ...
+
+    def patients(self) -> Iterator[str]:
+        """Ids of all patients."""
+
+    def find(self, system: str, value: str) -> str:
+        """The id of the one patient with this identifier; NotFound when none, Conflict when several."""
+
+    def fetch(self, patient: str) -> Fetched:
+        """Everything we read of one patient, with how complete it is."""
+
+
+class Sink(Protocol):
+    """Where plans go."""
+
+    def write(self, patient: str, bundle: Resource, *, dry_run: bool = False) -> Written:
+        """Bring the server's copy of this patient's plan to `bundle`; a dry run only says what it would do."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Outcome:
+    """What became of one patient. state: written | unchanged | dry-run | not-written | refused | failed.
+    `error` is safe to show. `seconds` by phase (wall clock): fetch, run, write."""
+
+    patient: str
+    state: str
+    run: Run | None = None
+    fetched: Fetched | None = None
+    written: Written | None = None
+    error: TwinError | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """Every issue on the way, each once."""
+        found: list[Issue] = list(self.fetched.issues) if self.fetched else []
+        found += self.run.issues if self.run else ()
+        found += self.written.issues if self.written else ()
+        found += self.error.issues if self.error else ()
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def ok(self) -> bool:
+        return self.state != "failed"
+
+
+class TwinService:
+    """Fetch, run and write with one Knowledge. Thread-safe."""
+
+    def __init__(self, source: Source, sink: Sink | None, knowledge: Knowledge) -> None:
+        self.source = source
+        self.sink = sink
+        self.knowledge = knowledge
+        self._busy: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def run_one(self, patient: str, as_of: datetime, *, dry_run: bool = False) -> Outcome:
+        """Never raises a TwinError: a failed patient is an Outcome with its error. A bug still raises."""
+        seconds: dict[str, float] = {}
+        fetched: Fetched | None = None
+        done: Run | None = None
+        with self._alone(patient):
+            try:
+                with _timed(seconds, "fetch"):
+                    fetched = self.source.fetch(patient)
+                with _timed(seconds, "run"):
+                    done = run(
+                        fetched.bundle,
+                        self.knowledge,
+                        as_of,
+                        patient=patient,
+                        completeness=fetched.completeness,
+                        base=self.source.base,
+                    )
+                with _timed(seconds, "write"):
+                    written = self._write(patient, done, dry_run)
+            except TwinError as error:
+                log.failure("patient.failed", error, patient=log.opaque(patient), code=error.code)
+                return Outcome(patient, "failed", done, fetched, None, error, seconds)
+        state = _state(done, written, dry_run)
+        log.event("patient.done", patient=log.opaque(patient), state=state, **seconds)
+        return Outcome(patient, state, done, fetched, written, None, seconds)
+
+    def run_many(
+        self,
+        patients: Iterable[str],
+        as_of: datetime,
+        *,
+        dry_run: bool = False,
+        workers: int = 2,
+        progress: Callable[[Outcome], None] | None = None,
+    ) -> Iterator[Outcome]:
+        """Outcomes in the order of `patients`, a few patients at a time; `progress` is called as each one ends."""
+
+        def work(patient: str) -> Outcome:
+            outcome = self.run_one(patient, as_of, dry_run=dry_run)
+            if progress is not None:
+                progress(outcome)
+            return outcome
+
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            yield from pool.map(work, patients)
+
+    def _write(self, patient: str, done: Run, dry_run: bool) -> Written | None:
+        if self.sink is None:
+            return None
+        return self.sink.write(patient, done.output, dry_run=dry_run)
+
+    @contextmanager
+    def _alone(self, patient: str) -> Iterator[None]:
+        with self._guard:
+            lock = self._busy.setdefault(patient, threading.Lock())
+        with lock:
+            yield
+
+
+def _state(done: Run, written: Written | None, dry_run: bool) -> str:
+    if done.plan.refused:
+        return "refused"
+    if dry_run:
+        return "dry-run"
+    if written is None:
+        return "not-written"
+    return "written" if written.changed else "unchanged"
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[name] = time.monotonic() - start
