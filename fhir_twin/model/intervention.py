@@ -1,0 +1,212 @@
+"""Interventions and outcomes as knowledge: what an option does, how sure that is, and where it was read.
+
+Loaded from mappings/interventions and mappings/outcomes by fhir_twin.simulation (`load_interventions`,
+`load_outcomes`); these types live here because recommendation and web read them too. A value whose evidence
+is not verified never reaches these types' `effects` and `events`: the loader drops it and keeps its key in
+`unverified`, so that a page can say what was left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from fhir_twin.model.codes import Coding
+
+Predicate = Mapping[str, Any]
+"""A condition as data, evaluated by fhir_twin.rules.holds (legend: mappings/safety/README.md)."""
+
+InterventionKind = Literal["medication", "lifestyle", "test", "screening", "referral", "education", "stop"]
+CostBand = Literal["none", "low", "medium", "high", "very-high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One source of one number. claim: in a sentence; value: as published; read_in: where it was read when
+    that was not the paper itself."""
+
+    key: str
+    claim: str
+    value: str
+    verified: bool
+    text: str = ""
+    doi: str = ""
+    pmid: str = ""
+    url: str = ""
+    read_in: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """One step of the dose ladder. text: the dosage instruction of the proposal; ingredient: the drug proposed
+    at this step; amount per intake in `unit`, intakes `per_day`; factor multiplies effects that name no dose;
+    max_daily: daily mg up to which a patient on `ingredient` counts as on this step."""
+
+    key: str
+    label: str
+    text: str = ""
+    ingredient: str = ""
+    code: Coding | None = None
+    amount: Decimal | None = None
+    unit: str = ""
+    per_day: float | None = None
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Change of one biomarker, full onset, full adherence. kind "absolute": canonical unit; "percent": of the
+    value. se: standard error of the mean; personal_sd: spread between people. slope: further change per unit
+    of the baseline above `reference` (same sign convention). dose "" = every dose (times Dose.factor).
+    when: (biomarker, low, high) baseline ranges in which this holds (None = open); groups_any / groups_none:
+    condition groups needed / excluding."""
+
+    biomarker: str
+    kind: Literal["absolute", "percent"]
+    mean: float
+    se: float
+    evidence: tuple[str, ...]
+    personal_sd: float = 0.0
+    reference: float | None = None
+    slope: float = 0.0
+    dose: str = ""
+    when: tuple[tuple[str, float | None, float | None], ...] = ()
+    groups_any: tuple[str, ...] = ()
+    groups_none: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EventEffect:
+    """How an intervention changes the hazard of `outcome`: either `via` a biomarker change (trial ratio per unit,
+    mappings/outcomes/trial-ratios.toml) or by the class's own trial ratio (95 % CI low..high). Never both."""
+
+    outcome: str
+    via: str = ""
+    ratio: float = 1.0
+    low: float = 1.0
+    high: float = 1.0
+    onset_years: float = 0.0
+    dose: str = ""
+    groups_any: tuple[str, ...] = ()
+    groups_none: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """ratio against no treatment, and excess events per 1,000 person-years where published."""
+
+    key: str
+    text: str
+    ratio: float | None = None
+    excess_per_1000: float | None = None
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """One thing one could do. Tuples keep the order of the file.
+
+    classes: drug classes it belongs to (for "already taken" and safety); ingredients: RxNorm ingredient names it
+    may be ordered as; family: at most one intervention per family in a scenario ("ras"); starter: the dose
+    first proposed; step_up: dose ladder for those already on it; indication: who may get it (predicate, {} = all
+    adults); burden 0 (none) .. 1; route: in words, which path (biomarker or class ratio) carries the event effect.
+    """
+
+    key: str
+    title: str
+    kind: InterventionKind
+    codes: tuple[Coding, ...]
+    classes: tuple[str, ...] = ()
+    ingredients: tuple[str, ...] = ()
+    family: str = ""
+    doses: tuple[Dose, ...] = ()
+    starter: str = "standard"
+    indication: Predicate = field(default_factory=dict)
+    indication_text: str = ""
+    addresses: tuple[str, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    events: tuple[EventEffect, ...] = ()
+    harms: tuple[Harm, ...] = ()
+    onset_years: float = 0.1
+    adherence: float = 1.0
+    adherence_text: str = ""
+    burden: float = 0.0
+    burden_text: str = ""
+    injection: bool = False
+    cost: CostBand = "low"
+    guideline: str = ""
+    strength: str = ""
+    certainty: str = ""
+    monitoring: tuple[str, ...] = ()
+    patient_text: str = ""
+    route: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    unverified: tuple[str, ...] = ()
+
+    def dose(self, key: str) -> Dose:
+        """Raises KeyError when there is no such step."""
+        for dose in self.doses:
+            if dose.key == key:
+                return dose
+        raise KeyError(f"{self.key} has no dose {key!r}")
+
+    def cite(self, key: str) -> Evidence:
+        """Raises KeyError for an unknown evidence key."""
+        for item in self.evidence:
+            if item.key == key:
+                return item
+        raise KeyError(f"{self.key} has no evidence {key!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Interventions:
+    """All interventions, in the order of their files."""
+
+    items: tuple[Intervention, ...]
+
+    def get(self, key: str) -> Intervention:
+        """Raises KeyError for an unknown key."""
+        for item in self.items:
+            if item.key == key:
+                return item
+        raise KeyError(f"unknown intervention {key!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRatio:
+    """Hazard ratio of `outcome` for a change of `per` (canonical unit, signed) in `biomarker`, 95 % CI."""
+
+    biomarker: str
+    outcome: str
+    per: float
+    ratio: float
+    low: float
+    high: float
+    onset_years: float
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Site recalibration of one risk equation: logit(p') = intercept + slope * logit(p)."""
+
+    equation: str
+    intercept: float = 0.0
+    slope: float = 1.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What the simulation needs besides interventions: trial ratios per unit of biomarker, site recalibrations,
+    region of the kidney and SCORE2 equations, citations of the equations, utilities, life table."""
+
+    trial_ratios: tuple[TrialRatio, ...]
+    calibrations: tuple[Calibration, ...] = ()
+    region: str = "north-america"
+    citations: tuple[tuple[str, Evidence], ...] = ()
+    utilities: tuple[tuple[str, float, float, Evidence], ...] = ()
+    mortality: tuple[tuple[str, tuple[float, ...]], ...] = ()
