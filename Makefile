@@ -1,0 +1,74 @@
+# What people use. Each target sets up what it needs; Python 3.11 is all that must be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+HAPI_PORT ?= 8090
+HAPI := tests/hapi/server
+OUT ?= out
+
+.PHONY: help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fhir-twin needs Python 3.11 or newer; this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) (one or two minutes the first time)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## sandbox server, sample patients, the main job, then the page and the API (ONCE=1: exit after the job)
+	$(BIN)/fhir-twin demo $(if $(ONCE),--once)
+
+demo-once: $(STAMP)  ## the demo's job, then exit
+	$(BIN)/fhir-twin demo --once
+
+test: $(STAMP)  ## the test suite (HAPI tests run where Java 17 and Maven are, else they skip and say so)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## ruff: style and likely bugs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)  ## mypy, strict
+	$(BIN)/mypy
+
+layers: $(STAMP)  ## who may import whom
+	$(BIN)/lint-imports --config setup.cfg
+
+knowledge: $(STAMP)  ## check every knowledge file: keys, codes, ranges, citations
+	$(BIN)/fhir-twin knowledge
+
+fix: $(STAMP)  ## format, and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: $(STAMP)  ## rewrite the golden files of tests/stage; read the diff before you commit it
+	FHIR_TWIN_OUT=golden $(BIN)/python -m pytest -q tests/stage
+
+bench: $(STAMP)  ## benchmarks: each prints ratios against a named peer in the same run
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+$(HAPI)/target/hapi-server-1.jar: $(HAPI)/pom.xml $(wildcard $(HAPI)/src/main/java/hapi/*.java)
+	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "make hapi needs Java 17 and Maven 3.8, and one of them is missing here."; exit 1; }
+	cd $(HAPI) && mvn -B -ntp -q package
+
+hapi: $(STAMP) $(HAPI)/target/hapi-server-1.jar  ## a real HAPI FHIR JPA server on loopback, with sample patients (Ctrl-C stops it)
+	$(BIN)/python $(HAPI)/start.py --port $(HAPI_PORT) --load
+
+serve: $(STAMP)  ## the service on a server of yours: make serve SERVER=https://...
+	$(BIN)/fhir-twin serve --server "$(SERVER)"
+
+sandbox: $(STAMP)  ## only the sandbox FHIR server
+	$(BIN)/fhir-twin sandbox
+
+image:  ## the container image (needs a Docker engine)
+	docker build -t fhir-twin .
+
+docs: $(STAMP)  ## make the generated pages of docs/ anew (settings)
+	$(BIN)/python docs/make_settings.py
+
+clean:  ## remove what was set up and built here
+	rm -rf $(VENV) build *.egg-info $(HAPI)/target $(OUT) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,168 @@
+"""`fhir-twin run`: the main job on a server's patients or on files."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fhir_twin import log
+from fhir_twin.cli import add_settings, report
+from fhir_twin.errors import InvalidInput
+from fhir_twin.model.plain import to_plain
+from fhir_twin.service import Outcome, TwinService
+from fhir_twin.settings import Settings, load_settings
+from fhir_twin.wiring import open_files, open_service
+
+SETTINGS = (
+    "server", "token", "token_file", "basic_auth", "ca_bundle", "timeout", "retries", "page_size",
+    "threads", "post_search", "ai_label", "seed", "knowledge", "cache", "log_level",
+)  # fmt: skip
+SEAMS = ("chart", "coded", "twin", "plan")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Exit codes: 0 all done, 1 a patient failed, 2 nothing could start."
+    who = parser.add_argument_group("which patients")
+    who.add_argument("--patient", metavar="ID", nargs="+", default=[], help="ids on the server, or in the files")
+    who.add_argument("--identifier", metavar="SYSTEM|VALUE", action="append", default=[], help="find by identifier")
+    who.add_argument("--all", action="store_true", help="every patient of the server (files: always all)")
+    who.add_argument("--bundle", metavar="FILE|DIR", type=Path, help="read Bundles or NDJSON instead of a server")
+    how = parser.add_argument_group("how")
+    how.add_argument("--dry-run", action="store_true", help="do everything but write; say what would be written")
+    how.add_argument("--as-of", metavar="DATE", help="pretend it is this date (ISO 8601); later data are not read")
+    how.add_argument("--out", metavar="DIR", type=Path, help="also put each patient's plan Bundle and run there")
+    how.add_argument("--show", choices=SEAMS, action="append", default=[], help="print this stage's value as JSON")
+    how.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    how.add_argument("--brief", action="store_true", help="only the summary table")
+    how.add_argument("--workers", type=int, default=2, metavar="N", help="patients worked on at once (default: 2)")
+    add_settings(parser, *SETTINGS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    flags = {name: getattr(arguments, name) for name in SETTINGS}
+    settings = load_settings(flags, file=arguments.settings)
+    log.set_up(settings.text("log_level"))
+    as_of = parse_as_of(arguments.as_of)
+    service = _open(arguments, settings)
+    patients = _patients(arguments, service)
+    total = len(patients)
+    done = itertools.count(1)
+
+    def progress(outcome: Outcome) -> None:
+        seconds = sum(outcome.seconds.values())
+        print(f"[{next(done)}/{total}] {outcome.patient}: {outcome.state} in {seconds:.1f} s", file=sys.stderr)
+
+    outcomes: list[Outcome] = []
+    dry_run = arguments.dry_run or not settings.flag("write")
+    for outcome in service.run_many(
+        patients, as_of, dry_run=dry_run, workers=max(1, arguments.workers), progress=progress
+    ):
+        outcomes.append(_kept(outcome, arguments))
+    if arguments.json:
+        print(json.dumps({"as_of": as_of.isoformat(), "patients": [_as_json(o, arguments) for o in outcomes]}))
+    else:
+        print(summary(outcomes))
+    return 0 if all(o.ok for o in outcomes) else 1
+
+
+def parse_as_of(text: str | None) -> datetime:
+    """Now without a text; a date alone means its end, in UTC; a time needs its zone."""
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"--as-of {text!r} is not an ISO 8601 date") from None
+    if len(text) <= 10:
+        return when.replace(hour=23, minute=59, second=59, tzinfo=UTC)
+    if when.tzinfo is None:
+        raise InvalidInput("--as-of with a time needs a zone, e.g. 2026-01-31T12:00:00Z")
+    return when
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """One line per patient and a total."""
+    rows = [("patient", "state", "read", "coded", "values", "proposals", "rejected", "questions", "issues", "s")]
+    for o in outcomes:
+        run_ = o.run
+        figures = ("-",) * 6
+        if run_ is not None:
+            plan = run_.plan
+            read = sum(n for _, n in run_.chart.counts)
+            used = sum(p.used for p in run_.twin.points)
+            sizes = (read, len(run_.coded.decisions), used)
+            sizes += (len(plan.recommendations), len(plan.rejected), len(plan.questions))
+            figures = tuple(str(n) for n in sizes)
+        problems = sum(i.severity in ("error", "fatal", "warning") for i in o.issues)
+        rows.append((o.patient, o.state, *figures, str(problems), f"{sum(o.seconds.values()):.1f}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    states = sorted({o.state for o in outcomes})
+    total = ", ".join(f"{sum(o.state == s for o in outcomes)} {s}" for s in states)
+    return "\n".join(["", *lines, f"{len(outcomes)} patients: {total or 'none found'}"])
+
+
+def _open(arguments: argparse.Namespace, settings: Settings) -> TwinService:
+    if arguments.bundle is not None:
+        if settings.origin("server") == "flag":
+            raise InvalidInput("give --server or --bundle, not both")
+        return open_files(settings, arguments.bundle)
+    if not settings.text("server"):
+        raise InvalidInput("say where the patients are: --server URL, or --bundle FILE|DIR")
+    return open_service(settings)
+
+
+def _patients(arguments: argparse.Namespace, service: TwinService) -> list[str]:
+    chosen = list(arguments.patient)
+    for token in arguments.identifier:
+        system, bar, value = token.partition("|")
+        if not bar or not value:
+            raise InvalidInput("--identifier wants SYSTEM|VALUE")
+        chosen.append(service.source.find(system, value))
+    if not chosen and (arguments.all or arguments.bundle is not None):
+        chosen = list(service.source.patients())
+    elif not chosen:
+        raise InvalidInput("say which patients: --patient ID, --identifier SYSTEM|VALUE, or --all")
+    return list(dict.fromkeys(chosen))
+
+
+def _kept(outcome: Outcome, arguments: argparse.Namespace) -> Outcome:
+    """Print and store what was asked for as soon as it is there."""
+    if arguments.out is not None:
+        _store(outcome, arguments.out)
+    if not arguments.json:
+        for seam in arguments.show:
+            value = getattr(outcome.run, seam) if outcome.run else None
+            print(json.dumps({"patient": outcome.patient, seam: to_plain(value)}, indent=1))
+        if not arguments.brief and not arguments.show:
+            print(report.describe(outcome), flush=True)
+    return outcome
+
+
+def _store(outcome: Outcome, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "".join(c if c.isalnum() or c in "-." else "_" for c in outcome.patient)[:64].lstrip(".") or "patient"
+    values = {"run.json": _as_json(outcome, None)}
+    if outcome.run is not None:
+        values["plan-bundle.json"] = outcome.run.output
+    for suffix, value in values.items():
+        path = folder / f"{name}.{suffix}"
+        path.write_text(json.dumps(to_plain(value), indent=1), "utf-8")
+
+
+def _as_json(outcome: Outcome, arguments: argparse.Namespace | None) -> object:
+    seams = SEAMS if arguments is None else tuple(arguments.show) or ("plan",)
+    value = {
+        "patient": outcome.patient,
+        "state": outcome.state,
+        "seconds": outcome.seconds,
+        "error": outcome.error.message if outcome.error else None,
+        "written": outcome.written,
+        "issues": outcome.issues,
+        **{seam: getattr(outcome.run, seam) for seam in seams if outcome.run},
+    }
+    return to_plain(value)
