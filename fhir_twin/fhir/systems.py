@@ -12,8 +12,8 @@ HOME = "https://fhir-twin.org/fhir"
 TAGS = f"{HOME}/tags"
 SOFTWARE_TAG = "fhir-twin"
 
-# Every identifier that we write has the system "<base>/ids/fhir-twin-<kind>" (ID-1); the fixed middle part lets a
-# reader know our output again (CP-4) whatever base it was written for.
+# Every identifier that we write has the system "<base>/ids/fhir-twin-<kind>" (ID-1); the fixed middle part
+# lets a reader know our output again (CP-4) whatever base it was written for.
 IDENTIFIER_KINDS = (
     "care-plan",
     "device",
