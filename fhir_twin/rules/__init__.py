@@ -1,0 +1,26 @@
+"""Conditions as data and what safety says of a drug: shared by simulation and recommendation.
+
+holds(predicate, coded, twin) -> bool | None        three-valued: None = cannot be told
+judge(coded, twin, key, ingredients, classes, safety) -> Verdict(blocked, cautions, questions)
+"""
+
+from fhir_twin.model.rules import Hit, Predicate, SafetyRules, Verdict
+from fhir_twin.rules.load import load_safety
+from fhir_twin.rules.parse import parse
+from fhir_twin.rules.predicates import evaluate, holds
+from fhir_twin.rules.safety import judge
+from fhir_twin.rules.view import PatientView, view
+
+__all__ = [
+    "Hit",
+    "PatientView",
+    "Predicate",
+    "SafetyRules",
+    "Verdict",
+    "evaluate",
+    "holds",
+    "judge",
+    "load_safety",
+    "parse",
+    "view",
+]

@@ -1,0 +1,205 @@
+"""What a rule is made of: conditions as data, safety rules, and the verdict on one intervention.
+
+The syntax of conditions (and the legend of every key) is in mappings/safety/README.md; fhir_twin.rules reads
+and evaluates them. A condition is true, false, or cannot be told (None): an unknown fact is never a "no".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fhir_twin.model.plan import Citation, Reason
+from fhir_twin.model.scenario import Question
+
+Level = Literal["stop", "caution"]
+Severity = Literal["high", "moderate", "low"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limits on a number, in the canonical unit of the analyte. None = no such limit."""
+
+    below: float | None = None
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+
+    @property
+    def empty(self) -> bool:
+        return self == Bounds()
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """One condition: a leaf (op + key + bounds) or a combination (op "all" | "any" | "not" + parts).
+
+    values: for leaves that name several alternatives (phenotypes). within_days: only facts this recent count."""
+
+    op: str
+    key: str = ""
+    bounds: Bounds = field(default_factory=Bounds)
+    within_days: int | None = None
+    parts: tuple[Predicate, ...] = ()
+    values: tuple[str, ...] = ()
+
+    def leaves(self) -> tuple[Predicate, ...]:
+        """All leaves below (or this one)."""
+        if self.op not in ("all", "any", "not"):
+            return (self,)
+        return tuple(leaf for part in self.parts for leaf in part.leaves())
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where a rule's number stands. verified: somebody has read the source; only then it may reach advice as a
+    benefit. A hard stop may rest on an unverified source, but says so."""
+
+    text: str
+    claim: str
+    value: str = ""
+    doi: str = ""
+    pmid: str = ""
+    url: str = ""
+    verified: bool = False
+
+    def citation(self, key: str) -> Citation:
+        note = "" if self.verified else " (unverified source)"
+        return Citation(key, self.text + note, self.doi, self.pmid, self.url, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something a rule must know before it can be judged. known: true when the record answers it; applies: who
+    has to be asked at all."""
+
+    key: str
+    known: Predicate
+    applies: Predicate | None
+    question: str
+    reason: str
+    loinc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyRule:
+    """When a drug must not (stop) or should only with care (caution) be given.
+
+    applies_to: drug classes or ingredients ("*" = every drug). needs: keys of facts that must be known, else a
+    question is asked and the option waits. current: what is said of a drug already taken: "stop" (propose to
+    stop it), "review" (finding only) or "none". kind: Rejection.kind; code: v3-ActCode (DI-2).
+    partner: for a pair (interaction, duplicate) the other class or ingredient."""
+
+    key: str
+    level: Level
+    kind: str
+    code: str
+    severity: Severity
+    applies_to: tuple[str, ...]
+    when: Predicate
+    reason: str
+    needs: tuple[str, ...] = ()
+    action: str = ""
+    current: str = "review"
+    partner: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def verified(self) -> bool:
+        return any(e.verified for e in self.evidence)
+
+    @property
+    def citation(self) -> str:
+        """The source in words, marked when nobody has checked it."""
+        text = "; ".join(e.text for e in self.evidence)
+        return text if self.verified else f"{text} (unverified source)"
+
+
+@dataclass(frozen=True, slots=True)
+class CrossReaction:
+    """An allergy to `allergen` (class or ingredient) bears on drugs of `applies_to`."""
+
+    key: str
+    allergen: str
+    applies_to: tuple[str, ...]
+    level: Level
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Plain words for keys: analyte -> (name, unit), group -> name, class or ingredient -> name."""
+
+    analytes: Mapping[str, tuple[str, str, int]] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
+
+    def analyte(self, key: str) -> str:
+        return self.analytes[key][0] if key in self.analytes else key.replace("-", " ")
+
+    def amount(self, key: str, value: float) -> str:
+        """The value with its unit, rounded as clinicians write it."""
+        _, unit, digits = self.analytes.get(key, ("", "", 1))
+        return f"{value:.{digits}f} {unit}".strip()
+
+    def group(self, key: str) -> str:
+        return self.groups.get(key, key.replace("-", " "))
+
+    def drug(self, key: str) -> str:
+        return self.classes.get(key, key.replace("-", " "))
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyRules:
+    """All safety knowledge. members: drug class -> ingredient names (from mappings/drug-classes). gathering:
+    classes that gather unrelated substances ("bp-lowering"): no allergy to one is an allergy to all."""
+
+    rules: tuple[SafetyRule, ...] = ()
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    cross_reactions: tuple[CrossReaction, ...] = ()
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    gathering: frozenset[str] = frozenset()
+    words: Words = field(default_factory=Words)
+    index: Mapping[str, tuple[SafetyRule, ...]] = field(default_factory=dict)
+
+    def rules_for(self, targets: frozenset[str]) -> tuple[SafetyRule, ...]:
+        """Rules for a drug that is of, or is, one of `targets`; in the order of the files, each once."""
+        found = {r.key: r for target in sorted(targets | {"*"}) for r in self.index.get(target, ())}
+        return tuple(found[key] for key in sorted(found))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Hit:
+    """A rule that speaks against a drug for this patient: words with the patient's own facts, and their sources."""
+
+    rule: str
+    kind: str
+    code: str
+    severity: Severity
+    reason: str
+    facts: tuple[Reason, ...] = ()
+    action: str = ""
+    citation: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    current: str = "review"
+    partner: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(s for fact in self.facts for s in fact.sources))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Verdict:
+    """What safety says of one intervention. blocked: it must not be proposed. questions: it must wait for these
+    answers. Neither: it may be simulated; `cautions` ride along."""
+
+    blocked: tuple[Hit, ...] = ()
+    cautions: tuple[Hit, ...] = ()
+    questions: tuple[Question, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        return not self.blocked and not self.questions

@@ -1,0 +1,250 @@
+"""load_safety: mappings/safety/*.toml -> SafetyRules. The legend is mappings/safety/README.md.
+
+Everything is checked while it is read; what does not fit raises ValueError naming file and key, so that a
+service with broken safety knowledge refuses to start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fhir_twin.model.rules import CrossReaction, Evidence, Fact, Predicate, SafetyRule, SafetyRules, Words
+from fhir_twin.rules.parse import parse
+from mappings import Source
+
+FOLDER = "safety"
+TOP = {"rule", "interaction", "duplicate", "cross_reaction", "fact", "evidence", "words", "gathering"}
+CODES = frozenset(
+    [
+        "COND",
+        "LAB",
+        "DRG",
+        "ALGY",
+        "INT",
+        "PREG",
+        "LACT",
+        "AGE",
+        "GEALRT",
+        "GEN",
+        "DUPTHPY",
+        "DUPTHPCLS",
+        "DUPTHPGEN",
+        "DOSEH",
+        "DOSEL",
+        "MDOSE",
+        "VALIDAT",
+        "OTC",
+        "FOOD",
+        "BUS",
+        "DACT",
+    ]
+)
+KINDS = frozenset({"contraindicated", "interaction", "allergy", "duplicate"})
+COMMON = {"key", "level", "severity", "reason", "action", "current", "evidence", "needs"}
+EVIDENCE = {"key", "text", "claim", "value", "doi", "pmid", "url", "verified"}
+
+
+def load_safety(source: Source) -> SafetyRules:
+    """Read all safety files. Raises ValueError naming file and key."""
+    rules: list[SafetyRule] = []
+    facts: dict[str, Fact] = {}
+    crosses: list[CrossReaction] = []
+    gathering: set[str] = set()
+    words: dict[str, dict[str, Any]] = {"analytes": {}, "groups": {}, "classes": {}}
+    for name, table in source.toml(FOLDER):
+        _keys(table, TOP, name)
+        evidence = read_evidence(table, name)
+        rules += [_rule(row, f"{name}: {row.get('key')}", evidence) for row in table.get("rule", ())]
+        for row in table.get("interaction", ()):
+            rules += _interaction(row, f"{name}: {row.get('key')}", evidence)
+        rules += [_duplicate(row, name, evidence) for row in table.get("duplicate", ())]
+        crosses += [
+            _cross(row, f"{name}: {row.get('key')}", evidence) for row in table.get("cross_reaction", ())
+        ]
+        facts.update({row["key"]: _fact(row, name) for row in table.get("fact", ())})
+        gathering.update(table.get("gathering", ()))
+        for part, entries in table.get("words", {}).items():
+            words[part].update(entries)
+    _unique([r.key for r in rules] + [c.key for c in crosses])
+    _needs(rules, facts)
+    return SafetyRules(
+        tuple(rules),
+        facts,
+        tuple(crosses),
+        drug_classes(source),
+        frozenset(gathering),
+        _words(words),
+        _index(rules),
+    )
+
+
+def read_evidence(table: Mapping[str, Any], where: str) -> dict[str, Evidence]:
+    """The file's [[evidence]] tables by key."""
+    found = {}
+    for row in table.get("evidence", ()):
+        _keys(row, EVIDENCE, f"{where}: evidence {row.get('key')}")
+        found[row["key"]] = Evidence(**{k: v for k, v in row.items() if k != "key"})
+    return found
+
+
+def cited(row: Mapping[str, Any], evidence: Mapping[str, Evidence], where: str) -> tuple[Evidence, ...]:
+    """The evidence a rule names; every rule names some."""
+    keys = row.get("evidence", ())
+    missing = [key for key in keys if key not in evidence]
+    if not keys or missing:
+        raise ValueError(f"{where}: evidence {missing or 'missing'}")
+    return tuple(evidence[key] for key in keys)
+
+
+def drug_classes(source: Source) -> dict[str, frozenset[str]]:
+    """class -> member ingredients, from mappings/drug-classes."""
+    return {key: frozenset(members) for key, members in _classes(source)}
+
+
+def _classes(source: Source) -> Iterator[tuple[str, list[str]]]:
+    for _, table in source.toml("drug-classes"):
+        for row in table.get("class", ()):
+            members = row.get("members", row.get("member", ()))
+            yield row["key"], [m["name"] if isinstance(m, Mapping) else str(m) for m in members]
+
+
+def _rule(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> SafetyRule:
+    _keys(row, COMMON | {"kind", "code", "applies_to", "when"}, where)
+    return _checked(
+        SafetyRule(
+            key=row["key"],
+            level=row["level"],
+            kind=row.get("kind", "contraindicated"),
+            code=row.get("code", "COND"),
+            severity=row["severity"],
+            applies_to=tuple(row["applies_to"]),
+            when=parse(row["when"], where),
+            reason=row["reason"],
+            needs=tuple(row.get("needs", ())),
+            action=row.get("action", ""),
+            current=row.get("current", "review"),
+            evidence=cited(row, evidence, where),
+        ),
+        where,
+    )
+
+
+def _interaction(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> list[SafetyRule]:
+    """Two rules, one for each direction; they share the key's stem so that one finding is made of both."""
+    _keys(row, COMMON | {"pair", "only_if"}, where)
+    pair = row["pair"]
+    if len(pair) != 2:
+        raise ValueError(f"{where}: a pair has two members")
+    extra = (parse(row["only_if"], where),) if "only_if" in row else ()
+    both = []
+    for mine, other in (tuple(pair), tuple(reversed(pair))):
+        takes = Predicate("takes", other)
+        rule = SafetyRule(
+            key=f"{row['key']}:{mine}",
+            level=row["level"],
+            kind="interaction",
+            code="DRG",
+            severity=row["severity"],
+            applies_to=(mine,),
+            when=Predicate("all", parts=(takes, *extra)) if extra else takes,
+            reason=row["reason"],
+            action=row.get("action", ""),
+            current=row.get("current", "review"),
+            partner=other,
+            evidence=cited(row, evidence, where),
+        )
+        both.append(_checked(rule, where))
+    return both
+
+
+def _duplicate(row: Mapping[str, Any], name: str, evidence: Mapping[str, Evidence]) -> SafetyRule:
+    where = f"{name}: duplicate {row.get('class')}"
+    _keys(row, {"class", "reason", "evidence"}, where)
+    return SafetyRule(
+        key=f"duplicate-{row['class']}",
+        level="stop",
+        kind="duplicate",
+        code="DUPTHPCLS",
+        severity="moderate",
+        applies_to=(row["class"],),
+        when=Predicate("takes", row["class"]),
+        reason=row["reason"],
+        current="review",
+        partner=row["class"],
+        evidence=cited(row, evidence, where),
+    )
+
+
+def _cross(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> CrossReaction:
+    _keys(row, {"key", "allergen", "applies_to", "level", "reason", "evidence"}, where)
+    if row["level"] not in ("stop", "caution"):
+        raise ValueError(f"{where}: level")
+    return CrossReaction(
+        row["key"],
+        row["allergen"],
+        tuple(row["applies_to"]),
+        row["level"],
+        row["reason"],
+        cited(row, evidence, where),
+    )
+
+
+def _fact(row: Mapping[str, Any], name: str) -> Fact:
+    where = f"{name}: fact {row.get('key')}"
+    _keys(row, {"key", "known", "applies", "question", "reason", "loinc"}, where)
+    applies = parse(row["applies"], where) if "applies" in row else None
+    return Fact(
+        row["key"], parse(row["known"], where), applies, row["question"], row["reason"], row.get("loinc", "")
+    )
+
+
+def _checked(rule: SafetyRule, where: str) -> SafetyRule:
+    wrong = [
+        label
+        for label, bad in (
+            ("level", rule.level not in ("stop", "caution")),
+            ("kind", rule.kind not in KINDS),
+            ("code", rule.code not in CODES),
+            ("severity", rule.severity not in ("high", "moderate", "low")),
+            ("current", rule.current not in ("stop", "review", "none")),
+            ("applies_to", not rule.applies_to),
+            ("reason", not rule.reason.endswith(".")),
+        )
+        if bad
+    ]
+    if wrong:
+        raise ValueError(f"{where}: {', '.join(wrong)}")
+    return rule
+
+
+def _needs(rules: list[SafetyRule], facts: Mapping[str, Fact]) -> None:
+    for rule in rules:
+        unknown = [need for need in rule.needs if need not in facts]
+        if unknown:
+            raise ValueError(f"{rule.key}: needs unknown facts {unknown}")
+
+
+def _unique(keys: list[str]) -> None:
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ValueError(f"{FOLDER}: keys used twice: {', '.join(twice)}")
+
+
+def _keys(row: Mapping[str, Any], allowed: set[str], where: str) -> None:
+    unknown = sorted(set(row) - allowed)
+    if unknown:
+        raise ValueError(f"{where}: unknown key: {', '.join(unknown)}")
+
+
+def _words(words: Mapping[str, Mapping[str, Any]]) -> Words:
+    analytes = {key: (row[0], row[1], int(row[2])) for key, row in words["analytes"].items()}
+    return Words(analytes, dict(words["groups"]), dict(words["classes"]))
+
+
+def _index(rules: list[SafetyRule]) -> dict[str, tuple[SafetyRule, ...]]:
+    index: dict[str, list[SafetyRule]] = {}
+    for rule in rules:
+        for target in rule.applies_to:
+            index.setdefault(target, []).append(rule)
+    return {target: tuple(found) for target, found in index.items()}

@@ -1,0 +1,163 @@
+"""judge: what safety says of one intervention for one patient. Pure; the rules are data (mappings/safety)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from fhir_twin.model.coded import CodedAllergy, CodedChart
+from fhir_twin.model.plan import Reason
+from fhir_twin.model.rules import Fact, Hit, SafetyRule, SafetyRules, Verdict
+from fhir_twin.model.scenario import Question
+from fhir_twin.model.twin import Twin
+from fhir_twin.rules.kleene import Outcome
+from fhir_twin.rules.predicates import evaluate
+from fhir_twin.rules.view import PatientView, view
+
+# What a leaf that could not be told is asked as (leaf op -> key of the fact; "" = the leaf's own key).
+FACT_OF = {"pregnant": "pregnancy", "latest": "", "age": "age", "sex": "sex", "smoking": "smoking"}
+
+
+def judge(
+    coded: CodedChart,
+    twin: Twin,
+    intervention_key: str,
+    ingredients: Iterable[str],
+    classes: Iterable[str],
+    safety: SafetyRules,
+    *,
+    patient: PatientView | None = None,
+    replaces: Iterable[str] = (),
+) -> Verdict:
+    """The verdict on starting `intervention_key` (a drug of `classes` ordered as one of `ingredients`).
+
+    Rules apply to its classes, its ingredients and its own key; "*" rules to drugs only. replaces: classes or
+    ingredients that this intervention takes the place of (a higher dose, a switch): no duplicate of itself.
+    patient: a view made before (saves time when many interventions are judged)."""
+    patient = patient or view(coded, twin)
+    drug = frozenset(ingredients) | frozenset(classes)
+    targets = drug | {intervention_key}
+    blocked: list[Hit] = list(allergy_hits(patient, drug, frozenset(ingredients), safety, "stop"))
+    cautions: list[Hit] = list(allergy_hits(patient, drug, frozenset(ingredients), safety, "caution"))
+    questions: dict[str, Question] = {}
+    for rule in safety.rules_for(targets) if drug else _own(safety, intervention_key):
+        if rule.partner in replaces:
+            continue
+        outcome = evaluate(rule.when, patient, safety.words)
+        if outcome.value:
+            (blocked if rule.level == "stop" else cautions).append(_hit(rule, outcome))
+        else:
+            for question in _questions(rule, outcome, patient, safety):
+                questions[question.key] = replace(question, blocks=(intervention_key,))
+    return Verdict(tuple(blocked), tuple(cautions), tuple(questions[key] for key in sorted(questions)))
+
+
+def _own(safety: SafetyRules, key: str) -> tuple[SafetyRule, ...]:
+    """Rules that name an intervention that is no drug (weight loss, exercise)."""
+    return tuple(sorted(safety.index.get(key, ()), key=lambda rule: rule.key))
+
+
+def _hit(rule: SafetyRule, outcome: Outcome) -> Hit:
+    facts = "; ".join(dict.fromkeys(fact.text for fact in outcome.facts))
+    reason = f"{rule.reason} Record: {facts}." if facts else rule.reason
+    return Hit(
+        rule.key,
+        rule.kind,
+        rule.code,
+        rule.severity,
+        reason,
+        outcome.facts,
+        rule.action,
+        rule.citation,
+        rule.evidence,
+        rule.current,
+        rule.partner,
+    )
+
+
+def _questions(
+    rule: SafetyRule, outcome: Outcome, patient: PatientView, safety: SafetyRules
+) -> tuple[Question, ...]:
+    """What to ask before the drug may be started: facts the rule needs, and what left a stop undecided."""
+    keys = [need for need in rule.needs if not evaluate(safety.facts[need].known, patient).value]
+    found = []
+    if outcome.value is None and rule.level == "stop":
+        keys += [_fact_key(op, key) for op, key in outcome.missing]
+        found = [_unsure(key, patient, safety) for op, key in outcome.missing if op == "has"]
+    facts = [safety.facts[key] for key in dict.fromkeys(keys) if key in safety.facts]
+    return (*found, *(_ask(fact) for fact in facts if _concerns(fact, patient)))
+
+
+def _fact_key(op: str, key: str) -> str:
+    return (FACT_OF[op] or key) if op in FACT_OF else ""
+
+
+def _concerns(fact: Fact, patient: PatientView) -> bool:
+    return fact.applies is None or evaluate(fact.applies, patient).value is not False
+
+
+def _ask(fact: Fact) -> Question:
+    return Question(fact.key, fact.question, fact.reason, fact.loinc)
+
+
+def _unsure(group: str, patient: PatientView, safety: SafetyRules) -> Question:
+    name = safety.words.group(group)
+    where = ", ".join(patient.sources(group, "possible"))
+    return Question(
+        f"confirm-{group}",
+        f"Confirm or rule out: {name}",
+        f"The record mentions {name} as possible only ({where}); it decides whether this is safe.",
+    )
+
+
+def allergy_hits(
+    patient: PatientView, drug: frozenset[str], ingredients: frozenset[str], safety: SafetyRules, level: str
+) -> tuple[Hit, ...]:
+    """Allergies against the drug itself or its class (stop), and cross-reactions (level by the rule)."""
+    found: dict[str, Hit] = {}
+    for entry in patient.coded.allergies:
+        if not entry.allergy.active or entry.allergy.none_known:
+            continue
+        same = sorted((frozenset(entry.ingredients) & ingredients) | (_classes(entry, safety) & drug))
+        if same and level == "stop":
+            key = f"allergy-{same[0]}"
+            found[key] = _allergy(key, entry, f"Allergy or intolerance to {safety.words.drug(same[0])}.")
+        for cross in safety.cross_reactions:
+            if same or cross.level != level or not drug & set(cross.applies_to):
+                continue
+            if _names(entry, safety) & _with_members(cross.allergen, safety):
+                found[cross.key] = replace(
+                    _allergy(cross.key, entry, cross.reason),
+                    citation="; ".join(e.text for e in cross.evidence),
+                    evidence=cross.evidence,
+                )
+    return tuple(found[key] for key in sorted(found))
+
+
+def _classes(entry: CodedAllergy, safety: SafetyRules) -> frozenset[str]:
+    """Classes this allergy forbids; "blood-pressure drug" and its like gather unrelated substances and forbid none."""
+    return entry.classes - safety.gathering
+
+
+def _names(entry: CodedAllergy, safety: SafetyRules) -> frozenset[str]:
+    return _classes(entry, safety) | frozenset(entry.ingredients)
+
+
+def _with_members(allergen: str, safety: SafetyRules) -> frozenset[str]:
+    return frozenset({allergen}) | safety.members.get(allergen, frozenset())
+
+
+def _allergy(key: str, entry: CodedAllergy, reason: str) -> Hit:
+    allergy = entry.allergy
+    words = ", ".join(r.label for r in allergy.reactions if r.label)
+    fact = f"allergy list: {allergy.concept.label}" + (f" ({words})" if words else "")
+    kind = "INT" if allergy.kind == "intolerance" else "ALGY"
+    return Hit(
+        key,
+        "allergy",
+        kind,
+        "high",
+        f"{reason} Record: {fact}.",
+        (Reason(fact, (allergy.source,)),),
+        current="stop",
+    )
