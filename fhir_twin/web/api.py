@@ -1,0 +1,129 @@
+"""The JSON API: /health, /ready, /metadata, and running one patient."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response, current_app, request
+
+from fhir_twin import __version__
+from fhir_twin.errors import InvalidInput, Issue, TwinError
+from fhir_twin.model.plain import to_plain
+from fhir_twin.pipeline import run
+from fhir_twin.service import Outcome, TwinService
+from fhir_twin.web.answers import fhir_response, json_response, outcome_response
+from fhir_twin.web.capability import capability_statement
+
+blueprint = Blueprint("api", __name__)
+SEAMS = ("chart", "coded", "twin", "proposals", "trajectories", "plan", "output")
+
+
+def service() -> TwinService:
+    found: TwinService = current_app.extensions["fhir-twin"]["service"]
+    return found
+
+
+@blueprint.get("/health")
+def health() -> Response:
+    """The process answers. Says nothing of the FHIR server: see /ready."""
+    return json_response({"status": "ok", "version": __version__})
+
+
+@blueprint.get("/ready")
+def ready() -> Response:
+    """Knowledge is loaded and the FHIR server answers its capability statement: 200, else 503."""
+    checks: dict[str, str] = {"knowledge": service().knowledge.version}
+    try:
+        checks["server"] = service().source.check()
+    except TwinError as error:
+        issue = Issue("error", "transient", f"the FHIR server cannot be used: {error.message}", stage="serve")
+        return outcome_response((issue, *error.issues), 503)
+    return json_response({"status": "ready", **checks})
+
+
+@blueprint.get("/metadata")
+def metadata() -> Response:
+    return fhir_response(capability_statement(request.url_root.rstrip("/")))
+
+
+@blueprint.get("/api/patients")
+def patients() -> Response:
+    """Ids of the server's patients."""
+    return json_response({"patients": list(service().source.patients())})
+
+
+@blueprint.post("/api/patients/<patient>/run")
+def run_patient(patient: str) -> Response:
+    """Fetch, twin, plan and (unless dryRun) write. Parameters in the query or a JSON body: dryRun, asOf, show."""
+    options = _options()
+    outcome = service().run_one(patient, options["as_of"], dry_run=options["dry_run"])
+    if outcome.error is not None:
+        raise outcome.error
+    return json_response(_outcome(outcome, options["show"]))
+
+
+@blueprint.post("/api/run")
+def run_bundle() -> Response:
+    """A Bundle in the body to a plan in the answer; nothing is fetched and nothing is written."""
+    bundle = request.get_json(force=True, silent=True)
+    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
+        raise InvalidInput("the body must be a FHIR R4 Bundle in JSON")
+    options = _options(body={})
+    done = run(bundle, service().knowledge, options["as_of"])
+    shown = {seam: to_plain(getattr(done, seam)) for seam in options["show"]}
+    return json_response({"state": "refused" if done.plan.refused else "dry-run", **shown, "issues": done.issues})
+
+
+def _outcome(outcome: Outcome, seams: tuple[str, ...]) -> dict[str, Any]:
+    shown = {seam: getattr(outcome.run, seam) for seam in seams} if outcome.run else {}
+    return {
+        "patient": outcome.patient,
+        "state": outcome.state,
+        "seconds": outcome.seconds,
+        "written": outcome.written,
+        **shown,
+        "issues": outcome.issues,
+    }
+
+
+def _options(body: dict[str, Any] | None = None) -> dict[str, Any]:
+    if body is None:
+        body = request.get_json(silent=True) if request.data else {}
+        if not isinstance(body, dict):
+            raise InvalidInput("the body must be a JSON object: dryRun, asOf, show")
+    given = {**body, **request.args.to_dict()}
+    unknown = sorted(set(given) - {"dryRun", "asOf", "show"})
+    if unknown:
+        raise InvalidInput("unknown parameter; known are dryRun, asOf, show")
+    return {
+        "dry_run": _flag(given.get("dryRun", False)),
+        "as_of": _as_of(given.get("asOf")),
+        "show": _seams(given.get("show", "plan")),
+    }
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    known = {"true": True, "1": True, "false": False, "0": False}
+    if str(value).lower() not in known:
+        raise InvalidInput("dryRun must be true or false")
+    return known[str(value).lower()]
+
+
+def _as_of(value: object) -> datetime:
+    if value is None:
+        return datetime.now(UTC)
+    try:
+        when = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise InvalidInput("asOf must be an ISO 8601 date or time") from None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def _seams(value: object) -> tuple[str, ...]:
+    names = tuple(n for n in str(value).split(",") if n) if isinstance(value, str) else tuple(value)  # type: ignore[call-overload]
+    if any(n not in SEAMS for n in names):
+        raise InvalidInput(f"show takes {', '.join(SEAMS)}")
+    return names

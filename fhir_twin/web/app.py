@@ -1,0 +1,111 @@
+"""create_app(service, settings): one Flask app, hardened, with every error as an OperationOutcome (FA-5)."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import secrets
+from typing import Any
+
+from flask import Flask, Response, g, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from fhir_twin import __version__, log
+from fhir_twin.errors import Issue, LoginRequired, TwinError
+from fhir_twin.service import TwinService
+from fhir_twin.settings import Settings
+from fhir_twin.web import api, pages
+from fhir_twin.web.answers import outcome_response
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+OPEN_ROUTES = frozenset({"api.health", "api.metadata", "static"})
+
+
+def create_app(service: TwinService, settings: Settings) -> Flask:
+    """The WSGI app. Off loopback it refuses to be built without an API key: the record is behind it."""
+    key = settings.text("api_key")
+    if not key and not _loopback(settings.text("host")):
+        raise LoginRequired("set api_key (FHIR_TWIN_API_KEY) before listening on anything but loopback")
+    app = Flask("fhir_twin.web")
+    app.config["MAX_CONTENT_LENGTH"] = settings.integer("max_body")
+    app.config["TRUSTED_HOSTS"] = None if key else ["127.0.0.1", "localhost", "[::1]"]
+    app.extensions["fhir-twin"] = {"service": service, "settings": settings}
+    app.register_blueprint(api.blueprint)
+    app.register_blueprint(pages.blueprint)
+    app.jinja_env.globals["version"] = __version__
+    app.before_request(lambda: _admit(key))
+    app.after_request(_harden)
+    app.register_error_handler(TwinError, _known_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _bug)
+    return app
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _admit(key: str) -> None:
+    """With a key set, every route but health and metadata wants it, as `X-API-Key` or a bearer token."""
+    g.run_id = secrets.token_hex(6)
+    if not key or request.endpoint in OPEN_ROUTES:
+        return
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    given = request.headers.get("X-API-Key") or (bearer if scheme.lower() == "bearer" else "")
+    if not hmac.compare_digest(given.encode(), key.encode()):
+        raise LoginRequired("this service wants its API key: X-API-Key, or Authorization: Bearer")
+
+
+def _harden(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", CSP)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers.setdefault("Cache-Control", "no-store")
+    if response.status_code == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _known_error(error: TwinError) -> Response:
+    log.failure("request.refused", error, route=request.endpoint or "?", run=g.get("run_id"))
+    issues = (Issue("error", error.code, error.message, stage="serve"), *error.issues)
+    return _answer(issues, error.status)
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    words = {
+        400: ("invalid", "the request cannot be understood"),
+        404: ("not-found", "there is nothing at this address"),
+        405: ("not-supported", "this address does not take that method"),
+        413: ("too-costly", "the request body is larger than this server accepts (option max_body)"),
+        415: ("not-supported", "send application/json or application/fhir+json"),
+    }
+    code, text = words.get(status, ("processing", f"the request was refused (HTTP {status})"))
+    response = _answer((Issue("error", code, text, stage="serve"),), status)
+    if status == 405 and getattr(error, "valid_methods", None):
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))  # type: ignore[attr-defined]
+    return response
+
+
+def _bug(error: Exception) -> Response:
+    """Whatever else: a run id for the log, and nothing of the error's text."""
+    run_id = g.get("run_id", "?")
+    log.failure("request.bug", error, route=request.endpoint or "?", run=run_id)
+    return _answer((Issue("fatal", "exception", f"an error of ours; run id {run_id}", stage="serve"),), 500)
+
+
+def _answer(issues: tuple[Issue, ...], status: int) -> Response:
+    best = request.accept_mimetypes.best_match(["application/fhir+json", "application/json", "text/html"])
+    if best == "text/html" and not request.path.startswith("/api/"):
+        body: Any = render_template("error.html", issues=issues, status=status)
+        return Response(body, status, mimetype="text/html")
+    return outcome_response(issues, status)

@@ -1,0 +1,50 @@
+"""Our CapabilityStatement: what this service really does today (FA-1, cpb-14)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fhir_twin import __version__
+
+RELEASED = "2026-11-23"  # of the service's FHIR face; not the time of the request, so that it can be cached
+
+
+def capability_statement(base: str) -> dict[str, Any]:
+    """R4 CapabilityStatement of kind instance. The service is a FHIR *client*; as a server it offers only this."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": RELEASED,
+        "kind": "instance",
+        "software": {"name": "fhir-twin", "version": __version__},
+        "implementation": {"description": "fhir-twin: patient digital twin and draft care plans", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [
+            {
+                "mode": "server",
+                "documentation": "Plans are written to the FHIR server that the patient lives on. Here: this statement, "
+                "and a JSON API under /api (POST /api/patients/{id}/run).",
+            },
+            {
+                "mode": "client",
+                "documentation": "Reads the patient's record and writes draft, proposal-intent resources by transaction.",
+                "resource": [{"type": name, "interaction": [{"code": code} for code in codes]} for name, codes in USED],
+                "interaction": [{"code": "transaction"}],
+            },
+        ],
+    }
+
+
+_READ = ("read", "search-type")
+_WRITTEN = ("read", "search-type", "create", "update")
+USED = (
+    *((name, _READ) for name in (
+        "Patient", "Observation", "Condition", "Medication", "MedicationStatement", "AllergyIntolerance", "Procedure",
+        "Encounter", "DiagnosticReport", "Immunization", "FamilyMemberHistory", "Consent", "DocumentReference",
+    )),
+    *((name, _WRITTEN) for name in (
+        "Device", "Goal", "MedicationRequest", "ServiceRequest", "NutritionOrder", "CommunicationRequest",
+        "RequestGroup", "RiskAssessment", "DetectedIssue", "GuidanceResponse", "CarePlan", "Provenance",
+    )),
+)  # fmt: skip
