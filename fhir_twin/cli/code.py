@@ -1,0 +1,78 @@
+"""`fhir-twin code "text"`: the decision, the candidates, and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from fhir_twin.cli import add_settings
+from fhir_twin.errors import InvalidInput
+from fhir_twin.model.plain import to_plain
+from fhir_twin.settings import load_settings
+from mappings import Source
+from terminology import CodingDecision, open_coder
+
+KINDS = ("problem", "lab", "drug", "social", "allergy")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", nargs="*", help="texts to code; none: one text a line from --file or stdin")
+    parser.add_argument("--file", type=Path, help="read texts from this file, one a line")
+    parser.add_argument("--kind", choices=KINDS, default="problem", help="what the text is (default: problem)")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="one JSON object a decision")
+    shape.add_argument("--tsv", action="store_true", help="tab-separated, one line a decision")
+    add_settings(parser, "knowledge", "cache")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    flags = {name: getattr(arguments, name) for name in ("knowledge", "cache")}
+    settings = load_settings(flags, file=arguments.settings)
+    coder = open_coder(Source(overlay=settings.path("knowledge")), cache=settings.path("cache"))
+    if arguments.tsv:
+        print("text\tassertion\tsystem\tcode\tdisplay\tconfidence\tmethod\treason")
+    for text in _texts(arguments):
+        for decision in coder.code_all(text, arguments.kind):
+            if arguments.json:
+                print(json.dumps(to_plain(decision)))
+            else:
+                print("\n".join(_tsv(decision) if arguments.tsv else _words(decision)))
+    return 0
+
+
+def _texts(arguments: argparse.Namespace) -> Iterator[str]:
+    if arguments.text:
+        yield from arguments.text
+    elif arguments.file is not None:
+        try:
+            yield from (t for t in arguments.file.read_text("utf-8").splitlines() if t.strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"{arguments.file} cannot be read as UTF-8 text ({type(error).__name__})") from None
+    else:
+        yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
+
+
+def _tsv(d: CodingDecision) -> Iterator[str]:
+    words = " ".join(d.text[slice(*d.span)].split())
+    for c in d.chosen:
+        yield f"{words}\t{d.assertion}\t{c.system}\t{c.code}\t{c.display}\t{c.confidence:.3f}\t{d.method}\t"
+    if d.abstained:
+        yield f"{words}\t{d.assertion}\t\t\t\t{d.confidence:.3f}\t{d.method}\t{d.reason}"
+
+
+def _words(d: CodingDecision) -> Iterator[str]:
+    words = " ".join(d.text[slice(*d.span)].split())
+    yield f'"{words}"  {d.assertion}, confidence {d.confidence:.2f}, by {d.method}'
+    for c in d.chosen:
+        yield f"  => {c.code:<12} {c.display}  ({c.system})"
+    if d.abstained:
+        yield f"  => not coded: {d.reason}"
+    for heading in d.headings:
+        yield f"     heading {heading.code} {heading.display}"
+    for c in d.candidates[:8]:
+        yield f"     {c.confidence:.2f} {c.code:<10} {c.display}" + (f"  [{c.matched}]" if c.matched else "")
+    for step in d.steps:
+        yield f"     . {step}"

@@ -1,0 +1,67 @@
+"""`fhir-twin serve`: gunicorn with threads, or waitress where there is no Unix."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from typing import Any
+
+from fhir_twin import log
+from fhir_twin.cli import add_settings
+from fhir_twin.settings import OPTIONS, Settings, load_settings
+from fhir_twin.web import create_app
+from fhir_twin.wiring import open_service
+
+NAMES = tuple(option.name for option in OPTIONS)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser, *NAMES)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = load_settings({name: getattr(arguments, name) for name in NAMES}, file=arguments.settings)
+    log.set_up(settings.text("log_level"))
+    app = create_app(open_service(settings), settings)
+    host, port = settings.text("host"), settings.integer("port")
+    print(f"fhir-twin serves http://{host}:{port}/ for {settings.text('server')}", file=sys.stderr, flush=True)
+    if sys.platform != "win32" and importlib.util.find_spec("gunicorn"):
+        _gunicorn(app, settings)
+    else:
+        _waitress(app, settings)
+    return 0
+
+
+def _gunicorn(app: Any, settings: Settings) -> None:
+    from gunicorn.app.base import BaseApplication
+
+    class Server(BaseApplication):  # type: ignore[misc]
+        def load_config(self) -> None:
+            host, port = settings.text("host"), settings.integer("port")
+            chosen = {
+                "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+                "worker_class": "gthread",
+                "workers": settings.integer("workers"),
+                "threads": settings.integer("worker_threads"),
+                "timeout": 120,
+                "graceful_timeout": 30,
+                "preload_app": True,  # the knowledge is loaded once and shared by the workers
+                "accesslog": None,  # paths name patients
+                "loglevel": "warning",
+                "limit_request_line": 4094,
+            }
+            for key, value in chosen.items():
+                self.cfg.set(key, value)
+
+        def load(self) -> Any:
+            return app
+
+    Server().run()
+
+
+def _waitress(app: Any, settings: Settings) -> None:
+    import waitress
+
+    threads = settings.integer("worker_threads")
+    waitress.serve(app, host=settings.text("host"), port=settings.integer("port"), threads=threads, ident=None)
