@@ -27,8 +27,8 @@ COMPARATORS: dict[str, Comparator] = {
     "=<": "<=",
     "=>": ">=",
 }
-# Beyond these a number is a slip or an attack, not a measurement; float arithmetic must be able to hold it.
-LARGEST, SMALLEST, DIGITS = Decimal("1e18"), Decimal("1e-18"), 40
+# Powers of ten beyond which a number is a slip or an attack, not a measurement; a float must be able to hold it.
+LARGEST, SMALLEST = 18, -18
 
 _BLANK = re.compile(r"\s+")
 
@@ -92,9 +92,7 @@ def status_code(given: s.CodeableConcept | str | None) -> str:
     return (code or tidy(given.text)).lower()
 
 
-def absent_reason(
-    extensions: tuple[s.Extension, ...],
-) -> str:
+def absent_reason(extensions: tuple[s.Extension, ...]) -> str:
     """The code of a data-absent-reason extension on an element, "" when there is none (I2)."""
     for extension in extensions:
         if extension.url == DATA_ABSENT_REASON:
@@ -131,12 +129,8 @@ def amount(given: s.Quantity | None) -> Amount | None:
 
 
 def is_sane(value: Decimal) -> bool:
-    """Finite and of a size and length that a measured value can have."""
-    if not value.is_finite():
-        return False
-    if len(value.as_tuple().digits) > DIGITS:
-        return False
-    return value == 0 or SMALLEST <= abs(value) <= LARGEST
+    """Finite and of a size that a measured value can have."""
+    return value.is_finite() and SMALLEST <= value.adjusted() <= LARGEST
 
 
 # --- numbers written as text -----------------------------------------------------------------------

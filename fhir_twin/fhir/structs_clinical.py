@@ -10,7 +10,6 @@ from fhir_twin.fhir.structs import (
     Coding,
     Element,
     Extension,
-    Identifier,
     Period,
     Primitive,
     Quantity,
