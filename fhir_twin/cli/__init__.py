@@ -37,7 +37,9 @@ def build_parser(command: str = "") -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fhir-twin {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, help_line) in COMMANDS.items():
-        sub = commands.add_parser(name, help=help_line, description=help_line[0].upper() + help_line[1:] + ".")
+        sub = commands.add_parser(
+            name, help=help_line, description=help_line[0].upper() + help_line[1:] + "."
+        )
         if name == command:
             loaded = importlib.import_module(f"fhir_twin.cli.{module}")
             loaded.add_arguments(sub)

@@ -21,7 +21,9 @@ KINDS = ("problem", "lab", "drug", "social", "allergy")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="*", help="texts to code; none: one text a line from --file or stdin")
     parser.add_argument("--file", type=Path, help="read texts from this file, one a line")
-    parser.add_argument("--kind", choices=KINDS, default="problem", help="what the text is (default: problem)")
+    parser.add_argument(
+        "--kind", choices=KINDS, default="problem", help="what the text is (default: problem)"
+    )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="one JSON object a decision")
     shape.add_argument("--tsv", action="store_true", help="tab-separated, one line a decision")
@@ -50,7 +52,9 @@ def _texts(arguments: argparse.Namespace) -> Iterator[str]:
         try:
             yield from (t for t in arguments.file.read_text("utf-8").splitlines() if t.strip())
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{arguments.file} cannot be read as UTF-8 text ({type(error).__name__})") from None
+            raise InvalidInput(
+                f"{arguments.file} cannot be read as UTF-8 text ({type(error).__name__})"
+            ) from None
     else:
         yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
 

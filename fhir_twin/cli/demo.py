@@ -22,7 +22,9 @@ SETTINGS = ("port", "seed", "knowledge", "cache", "log_level")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="run the job, print, and exit")
     parser.add_argument("--as-of", metavar="DATE", help="pretend it is this date (default: now)")
-    parser.add_argument("--sandbox-port", type=int, default=0, help="port of the sandbox (default: any free one)")
+    parser.add_argument(
+        "--sandbox-port", type=int, default=0, help="port of the sandbox (default: any free one)"
+    )
     add_settings(parser, *SETTINGS)
 
 
@@ -55,9 +57,13 @@ def _serve(service, settings, base: str) -> None:  # type: ignore[no-untyped-def
     import waitress
 
     app = create_app(service, settings)
-    server = waitress.create_server(app, host="127.0.0.1", port=settings.integer("port"), threads=8, ident=None)
+    server = waitress.create_server(
+        app, host="127.0.0.1", port=settings.integer("port"), threads=8, ident=None
+    )
     here = f"http://127.0.0.1:{server.effective_port}"
-    _say(f"\nThe page:  {here}/\nThe API:   POST {here}/api/patients/ID/run  (GET {here}/metadata, /health, /ready)")
+    _say(
+        f"\nThe page:  {here}/\nThe API:   POST {here}/api/patients/ID/run  (GET {here}/metadata, /health, /ready)"
+    )
     _say(f"The FHIR sandbox: {base}\nCtrl-C stops all of it; nothing is kept.")
     try:
         server.run()

@@ -12,7 +12,9 @@ from fhir_twin.settings import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--overlay", metavar="DIR", type=Path, help="a site's folder of files, laid over ours")
+    parser.add_argument(
+        "--overlay", metavar="DIR", type=Path, help="a site's folder of files, laid over ours"
+    )
     add_settings(parser, "cache")
 
 

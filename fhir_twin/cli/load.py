@@ -17,8 +17,12 @@ SETTINGS = ("server", "token", "token_file", "basic_auth", "ca_bundle", "timeout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="*", type=Path, help="Bundle files (.json, .json.gz) or folders of them")
-    parser.add_argument("--samples", action="store_true", help="load fhir-twin's own synthetic sample patients")
+    parser.add_argument(
+        "files", nargs="*", type=Path, help="Bundle files (.json, .json.gz) or folders of them"
+    )
+    parser.add_argument(
+        "--samples", action="store_true", help="load fhir-twin's own synthetic sample patients"
+    )
     add_settings(parser, *SETTINGS)
 
 

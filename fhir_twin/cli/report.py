@@ -145,7 +145,9 @@ def _written(outcome: Outcome) -> Iterator[str]:
 
 def _issues(issues: tuple[Issue, ...]) -> Iterator[str]:
     for issue in (i for i in issues if i.severity != "information"):
-        yield _wrap(f"{issue.severity} ({issue.stage}): {issue.diagnostics} {issue.expression}".rstrip(), indent=2)
+        yield _wrap(
+            f"{issue.severity} ({issue.stage}): {issue.diagnostics} {issue.expression}".rstrip(), indent=2
+        )
     quiet = sum(i.severity == "information" for i in issues)
     if quiet:
         yield f"  and {quiet} notes of information (--json shows them)"

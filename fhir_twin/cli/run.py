@@ -27,18 +27,34 @@ SEAMS = ("chart", "coded", "twin", "plan")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Exit codes: 0 all done, 1 a patient failed, 2 nothing could start."
     who = parser.add_argument_group("which patients")
-    who.add_argument("--patient", metavar="ID", nargs="+", default=[], help="ids on the server, or in the files")
-    who.add_argument("--identifier", metavar="SYSTEM|VALUE", action="append", default=[], help="find by identifier")
+    who.add_argument(
+        "--patient", metavar="ID", nargs="+", default=[], help="ids on the server, or in the files"
+    )
+    who.add_argument(
+        "--identifier", metavar="SYSTEM|VALUE", action="append", default=[], help="find by identifier"
+    )
     who.add_argument("--all", action="store_true", help="every patient of the server (files: always all)")
-    who.add_argument("--bundle", metavar="FILE|DIR", type=Path, help="read Bundles or NDJSON instead of a server")
+    who.add_argument(
+        "--bundle", metavar="FILE|DIR", type=Path, help="read Bundles or NDJSON instead of a server"
+    )
     how = parser.add_argument_group("how")
-    how.add_argument("--dry-run", action="store_true", help="do everything but write; say what would be written")
-    how.add_argument("--as-of", metavar="DATE", help="pretend it is this date (ISO 8601); later data are not read")
-    how.add_argument("--out", metavar="DIR", type=Path, help="also put each patient's plan Bundle and run there")
-    how.add_argument("--show", choices=SEAMS, action="append", default=[], help="print this stage's value as JSON")
+    how.add_argument(
+        "--dry-run", action="store_true", help="do everything but write; say what would be written"
+    )
+    how.add_argument(
+        "--as-of", metavar="DATE", help="pretend it is this date (ISO 8601); later data are not read"
+    )
+    how.add_argument(
+        "--out", metavar="DIR", type=Path, help="also put each patient's plan Bundle and run there"
+    )
+    how.add_argument(
+        "--show", choices=SEAMS, action="append", default=[], help="print this stage's value as JSON"
+    )
     how.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     how.add_argument("--brief", action="store_true", help="only the summary table")
-    how.add_argument("--workers", type=int, default=2, metavar="N", help="patients worked on at once (default: 2)")
+    how.add_argument(
+        "--workers", type=int, default=2, metavar="N", help="patients worked on at once (default: 2)"
+    )
     add_settings(parser, *SETTINGS)
 
 
@@ -54,7 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     def progress(outcome: Outcome) -> None:
         seconds = sum(outcome.seconds.values())
-        print(f"[{next(done)}/{total}] {outcome.patient}: {outcome.state} in {seconds:.1f} s", file=sys.stderr)
+        print(
+            f"[{next(done)}/{total}] {outcome.patient}: {outcome.state} in {seconds:.1f} s", file=sys.stderr
+        )
 
     outcomes: list[Outcome] = []
     dry_run = arguments.dry_run or not settings.flag("write")
@@ -63,7 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         outcomes.append(_kept(outcome, arguments))
     if arguments.json:
-        print(json.dumps({"as_of": as_of.isoformat(), "patients": [_as_json(o, arguments) for o in outcomes]}))
+        print(
+            json.dumps({"as_of": as_of.isoformat(), "patients": [_as_json(o, arguments) for o in outcomes]})
+        )
     else:
         print(summary(outcomes))
     return 0 if all(o.ok for o in outcomes) else 1
@@ -86,7 +106,9 @@ def parse_as_of(text: str | None) -> datetime:
 
 def summary(outcomes: list[Outcome]) -> str:
     """One line per patient and a total."""
-    rows = [("patient", "state", "read", "coded", "values", "proposals", "rejected", "questions", "issues", "s")]
+    rows = [
+        ("patient", "state", "read", "coded", "values", "proposals", "rejected", "questions", "issues", "s")
+    ]
     for o in outcomes:
         run_ = o.run
         figures = ("-",) * 6
@@ -145,7 +167,9 @@ def _kept(outcome: Outcome, arguments: argparse.Namespace) -> Outcome:
 
 def _store(outcome: Outcome, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    name = "".join(c if c.isalnum() or c in "-." else "_" for c in outcome.patient)[:64].lstrip(".") or "patient"
+    name = (
+        "".join(c if c.isalnum() or c in "-." else "_" for c in outcome.patient)[:64].lstrip(".") or "patient"
+    )
     values = {"run.json": _as_json(outcome, None)}
     if outcome.run is not None:
         values["plan-bundle.json"] = outcome.run.output

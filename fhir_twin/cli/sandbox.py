@@ -29,5 +29,3 @@ def run(arguments: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print("stopped")
     return 0
-
-

@@ -25,7 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
     log.set_up(settings.text("log_level"))
     app = create_app(open_service(settings), settings)
     host, port = settings.text("host"), settings.integer("port")
-    print(f"fhir-twin serves http://{host}:{port}/ for {settings.text('server')}", file=sys.stderr, flush=True)
+    print(
+        f"fhir-twin serves http://{host}:{port}/ for {settings.text('server')}", file=sys.stderr, flush=True
+    )
     if sys.platform != "win32" and importlib.util.find_spec("gunicorn"):
         _gunicorn(app, settings)
     else:
@@ -64,4 +66,6 @@ def _waitress(app: Any, settings: Settings) -> None:
     import waitress
 
     threads = settings.integer("worker_threads")
-    waitress.serve(app, host=settings.text("host"), port=settings.integer("port"), threads=threads, ident=None)
+    waitress.serve(
+        app, host=settings.text("host"), port=settings.integer("port"), threads=threads, ident=None
+    )

@@ -72,7 +72,9 @@ def run_bundle() -> Response:
     options = _options(body={})
     done = run(bundle, service().knowledge, options["as_of"])
     shown = {seam: to_plain(getattr(done, seam)) for seam in options["show"]}
-    return json_response({"state": "refused" if done.plan.refused else "dry-run", **shown, "issues": done.issues})
+    return json_response(
+        {"state": "refused" if done.plan.refused else "dry-run", **shown, "issues": done.issues}
+    )
 
 
 def _outcome(outcome: Outcome, seams: tuple[str, ...]) -> dict[str, Any]:

@@ -17,19 +17,24 @@ def capability_statement(base: str) -> dict[str, Any]:
         "date": RELEASED,
         "kind": "instance",
         "software": {"name": "fhir-twin", "version": __version__},
-        "implementation": {"description": "fhir-twin: patient digital twin and draft care plans", "url": base},
+        "implementation": {
+            "description": "fhir-twin: patient digital twin and draft care plans",
+            "url": base,
+        },
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
         "rest": [
             {
                 "mode": "server",
-                "documentation": "Plans are written to the FHIR server that the patient lives on. Here: this statement, "
-                "and a JSON API under /api (POST /api/patients/{id}/run).",
+                "documentation": "Plans are written to the FHIR server that the patient lives on. Here: this "
+                "statement, and a JSON API under /api (POST /api/patients/{id}/run).",
             },
             {
                 "mode": "client",
-                "documentation": "Reads the patient's record and writes draft, proposal-intent resources by transaction.",
-                "resource": [{"type": name, "interaction": [{"code": code} for code in codes]} for name, codes in USED],
+                "documentation": "Reads the patient's record; writes drafts of intent proposal by transaction.",
+                "resource": [
+                    {"type": name, "interaction": [{"code": code} for code in codes]} for name, codes in USED
+                ],
                 "interaction": [{"code": "transaction"}],
             },
         ],

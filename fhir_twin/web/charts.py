@@ -29,7 +29,9 @@ class Series:
 def series_of(twin: Twin, biomarker: str, future: Trajectory | None, years: float = 3.0) -> Series:
     """Observed points of `biomarker` and its forecast for `years` under `future` (time, median, low, high)."""
     seen = tuple(
-        ((p.time - twin.as_of).total_seconds() / YEAR, p.value) for p in twin.used(biomarker) if p.time is not None
+        ((p.time - twin.as_of).total_seconds() / YEAR, p.value)
+        for p in twin.used(biomarker)
+        if p.time is not None
     )
     estimate = twin.estimate(biomarker)
     ahead = [(0.0, estimate.mean, estimate.low, estimate.high)]
@@ -58,9 +60,12 @@ def chart(series: Series, title: str, unit: str, as_of: datetime) -> str:
     upper = " ".join(f"{x(t):.1f},{y(high):.1f}" for t, _, _, high in series.forecast)
     lower = " ".join(f"{x(t):.1f},{y(low):.1f}" for t, _, low, _ in reversed(series.forecast))
     line = " ".join(f"{x(t):.1f},{y(median):.1f}" for t, median, _, _ in series.forecast)
-    dots = "".join(f'<circle class="seen" cx="{x(t):.1f}" cy="{y(v):.1f}" r="3"/>' for t, v in series.observed)
+    dots = "".join(
+        f'<circle class="seen" cx="{x(t):.1f}" cy="{y(v):.1f}" r="3"/>' for t, v in series.observed
+    )
     now = series.forecast[0]
-    words = f"{len(series.observed)} observed values; now {now[1]:.4g} {unit} (80 % interval {now[2]:.4g} to {now[3]:.4g})"
+    words = f"{len(series.observed)} observed values; now {now[1]:.4g} {unit} "
+    words += f"(80 % interval {now[2]:.4g} to {now[3]:.4g})"
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" class="chart"><title>{escape(title)}</title>'
         f"<desc>{escape(words)}</desc>{_axes(t0, t1, v0, v1, x, y, as_of)}"
@@ -85,4 +90,8 @@ def _ticks(low: float, high: float, *, whole: bool = False, wanted: int = 5) -> 
     steps = [m * 10.0**e for e in range(-3, 6) for m in (1, 2, 5)]
     step = next((s for s in steps if span / s <= wanted and (not whole or s >= 1)), steps[-1])
     first = int(low // step) + 1
-    return [round(first * step + i * step, 6) for i in range(int(span // step) + 1) if first * step + i * step <= high]
+    return [
+        round(first * step + i * step, 6)
+        for i in range(int(span // step) + 1)
+        if first * step + i * step <= high
+    ]

@@ -32,7 +32,9 @@ def one(patient: str) -> Response:
     if outcome.error is not None:
         raise outcome.error
     assert outcome.run is not None
-    return _page("patient.html", o=outcome, run=outcome.run, plan=outcome.run.plan, charts=charts(outcome.run))
+    return _page(
+        "patient.html", o=outcome, run=outcome.run, plan=outcome.run.plan, charts=charts(outcome.run)
+    )
 
 
 def charts(run: Run) -> list[tuple[str, str, str, Series]]:

@@ -1,0 +1,157 @@
+"""`make knowledge`: every file under mappings/ is held against the rules of the house.
+
+What each room knows (keys, predicates, groups, ranges) its own loader and `check_*` functions check; here stands
+what holds for every file: it parses, its folder has a README, every evidence row names a source, a claim and
+whether somebody read it, codes pass their check digits, and nothing unverified is left unmarked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fhir_twin import assimilation, coding, recommendation, rules, simulation
+from fhir_twin.errors import KnowledgeError
+from fhir_twin.knowledge import load_knowledge
+from mappings import ROOT, Source
+
+_DOI = re.compile(r"10\.\d{4,9}/\S{1,200}\Z")
+_PMID = re.compile(r"\d{1,9}\Z")
+_URL = re.compile(r"https?://[^\s]{3,500}\Z")
+_LOINC = re.compile(r"\d{1,7}-\d\Z")
+_SNOMED = re.compile(r"\d{6,18}\Z")
+# Folders whose numbers reach advice: each file of them must carry evidence.
+NUMBERS = ("biomarkers", "interventions", "outcomes", "safety", "guidelines", "pharmacogenomics", "screening")
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeReport:
+    """faults: "folder/file: what". counts: what was found, for the user. version: the knowledge digest."""
+
+    version: str
+    faults: tuple[str, ...]
+    counts: tuple[tuple[str, int], ...]
+
+
+def check_knowledge(overlay: Path | None = None, *, cache: Path | None = None) -> KnowledgeReport:
+    """All checks; never raises for a faulty file."""
+    source = Source(overlay=overlay)
+    counts: Counter[str] = Counter()
+    faults = [*_files(source, counts), *_rooms(source)]
+    try:
+        load_knowledge(overlay, cache)
+    except KnowledgeError as error:
+        faults.append(error.message)
+    return KnowledgeReport(source.digest(), tuple(dict.fromkeys(faults)), tuple(sorted(counts.items())))
+
+
+def _rooms(source: Source) -> Iterator[str]:
+    """Every `check_*` that a room exports."""
+    for room in (assimilation, coding, simulation, rules, recommendation):
+        for name in sorted(vars(room)):
+            if name.startswith("check_"):
+                yield from getattr(room, name)(source)
+
+
+def _files(source: Source, counts: Counter[str]) -> Iterator[str]:
+    folders = sorted(p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith("_"))
+    for folder in folders:
+        if not (ROOT / folder / "README.md").exists():
+            yield f"{folder}: no README.md with the legend of its keys"
+        for path in source.paths(folder, ".toml"):
+            counts[f"{folder} files"] += 1
+            try:
+                [(_, table)] = [t for t in source.toml(folder) if t[0] == path.name]
+            except ValueError as error:
+                yield str(error)
+                continue
+            where = f"{folder}/{path.name}"
+            rows = list(_evidence(table))
+            if folder in NUMBERS and not rows:
+                yield f"{where}: no [[evidence]] at all"
+            for row in rows:
+                counts["evidence rows"] += 1
+                counts["evidence rows verified"] += row.get("verified") is True
+                yield from (f"{where}: {fault}" for fault in _evidence_faults(row))
+            yield from (f"{where}: {fault}" for fault in _code_faults(table))
+
+
+def _evidence(value: Any) -> Iterator[dict[str, Any]]:
+    """Every table under a key `evidence`, at any depth (a list of strings there refers to rows by key)."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "evidence" and isinstance(inner, list):
+                yield from (row for row in inner if isinstance(row, dict))
+            else:
+                yield from _evidence(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _evidence(inner)
+
+
+def _evidence_faults(row: dict[str, Any]) -> Iterator[str]:
+    name = row.get("key") or row.get("text", "evidence")[:40]
+    if not isinstance(row.get("verified"), bool):
+        yield f"{name}: verified must be true or false"
+    if not row.get("claim"):
+        yield f"{name}: no claim"
+    if not any(row.get(key) for key in ("doi", "pmid", "url", "text")):
+        yield f"{name}: no source (doi, pmid, url or text)"
+    for key, pattern in (("doi", _DOI), ("pmid", _PMID), ("url", _URL)):
+        if row.get(key) and not pattern.match(str(row[key])):
+            yield f"{name}: {key} is malformed"
+
+
+def _code_faults(value: Any, key: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for inner_key, inner in value.items():
+            yield from _code_faults(inner, inner_key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _code_faults(inner, key)
+    elif (
+        isinstance(value, str) and "loinc" in key and value and not (_LOINC.match(value) and loinc_ok(value))
+    ):
+        yield f"{key} {value}: not a LOINC code (check digit)"
+    elif (
+        isinstance(value, str)
+        and key == "snomed"
+        and value
+        and not (_SNOMED.match(value) and snomed_ok(value))
+    ):
+        yield f"{key} {value}: not a SNOMED CT id (check digit)"
+
+
+def loinc_ok(code: str) -> bool:
+    """LOINC's mod-10 check digit (LOINC Users' Guide, appendix)."""
+    digits, _, check = code.partition("-")
+    doubled = "".join(str(int(d) * 2) if i % 2 == 0 else d for i, d in enumerate(reversed(digits)))
+    return (10 - sum(map(int, doubled)) % 10) % 10 == int(check)
+
+
+_D5 = (
+    "0123456789", "1234067895", "2340178956", "3401289567", "4012395678",
+    "5987604321", "6598710432", "7659821043", "8765932104", "9876543210",
+)  # fmt: skip
+_PERMUTE = (
+    "0123456789",
+    "1576283094",
+    "5803796142",
+    "8916043527",
+    "9453126870",
+    "4286573901",
+    "2793806415",
+    "7046913258",
+)
+
+
+def snomed_ok(code: str) -> bool:
+    """Verhoeff check digit of a SNOMED CT identifier (SNOMED CT Release File Specifications, 5.5)."""
+    check = 0
+    for i, digit in enumerate(reversed(code)):
+        check = int(_D5[check][int(_PERMUTE[i % 8][int(digit)])])
+    return check == 0
