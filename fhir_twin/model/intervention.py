@@ -8,15 +8,12 @@ is not verified never reaches these types' `effects` and `events`: the loader dr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 from fhir_twin.model.codes import Coding
-
-Predicate = Mapping[str, Any]
-"""A condition as data, evaluated by fhir_twin.rules.holds (legend: mappings/safety/README.md)."""
+from fhir_twin.model.rules import Predicate
 
 InterventionKind = Literal["medication", "lifestyle", "test", "screening", "referral", "education", "stop"]
 CostBand = Literal["none", "low", "medium", "high", "very-high"]
@@ -41,8 +38,7 @@ class Evidence:
 @dataclass(frozen=True, slots=True)
 class Dose:
     """One step of the dose ladder. text: the dosage instruction of the proposal; ingredient: the drug proposed
-    at this step; amount per intake in `unit`, intakes `per_day`; factor multiplies effects that name no dose;
-    max_daily: daily mg up to which a patient on `ingredient` counts as on this step."""
+    at this step; amount per intake in `unit`, intakes `per_day`; factor multiplies effects that name no dose."""
 
     key: str
     label: str
@@ -60,8 +56,8 @@ class Effect:
     """Change of one biomarker, full onset, full adherence. kind "absolute": canonical unit; "percent": of the
     value. se: standard error of the mean; personal_sd: spread between people. slope: further change per unit
     of the baseline above `reference` (same sign convention). dose "" = every dose (times Dose.factor).
-    when: (biomarker, low, high) baseline ranges in which this holds (None = open); groups_any / groups_none:
-    condition groups needed / excluding."""
+    when: (biomarker, low, high) baseline ranges in which this holds (None = open); groups_all / groups_any / groups_none:
+    condition groups that must all hold / of which one must hold / none of which may hold."""
 
     biomarker: str
     kind: Literal["absolute", "percent"]
@@ -73,6 +69,7 @@ class Effect:
     slope: float = 0.0
     dose: str = ""
     when: tuple[tuple[str, float | None, float | None], ...] = ()
+    groups_all: tuple[str, ...] = ()
     groups_any: tuple[str, ...] = ()
     groups_none: tuple[str, ...] = ()
 
@@ -89,6 +86,7 @@ class EventEffect:
     high: float = 1.0
     onset_years: float = 0.0
     dose: str = ""
+    groups_all: tuple[str, ...] = ()
     groups_any: tuple[str, ...] = ()
     groups_none: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
@@ -111,8 +109,8 @@ class Intervention:
 
     classes: drug classes it belongs to (for "already taken" and safety); ingredients: RxNorm ingredient names it
     may be ordered as; family: at most one intervention per family in a scenario ("ras"); starter: the dose
-    first proposed; step_up: dose ladder for those already on it; indication: who may get it (predicate, {} = all
-    adults); burden 0 (none) .. 1; route: in words, which path (biomarker or class ratio) carries the event effect.
+    first proposed; step_up: dose ladder for those already on it; indication: who may get it (None = every
+    adult); burden 0 (none) .. 1; route: in words, which path (biomarker or class ratio) carries the event effect.
     """
 
     key: str
@@ -124,7 +122,7 @@ class Intervention:
     family: str = ""
     doses: tuple[Dose, ...] = ()
     starter: str = "standard"
-    indication: Predicate = field(default_factory=dict)
+    indication: Predicate | None = None
     indication_text: str = ""
     addresses: tuple[str, ...] = ()
     effects: tuple[Effect, ...] = ()
@@ -207,6 +205,7 @@ class Outcomes:
     trial_ratios: tuple[TrialRatio, ...]
     calibrations: tuple[Calibration, ...] = ()
     region: str = "north-america"
+    score2_region: str = "moderate"
     citations: tuple[tuple[str, Evidence], ...] = ()
     utilities: tuple[tuple[str, float, float, Evidence], ...] = ()
     mortality: tuple[tuple[str, tuple[float, ...]], ...] = ()

@@ -10,13 +10,16 @@ from fhir_twin.model.twin import Array
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One intervention at one dose. dose: a key of the intervention's dose table. adherence 0..1."""
+    """One intervention at one dose. dose: a key of the intervention's dose table. adherence 0..1 (None: the
+    intervention's own). from_dose: the step the patient is on already ("" = none): only the difference counts.
+    stop: what is taken now is stopped."""
 
     intervention: str
     dose: str = "standard"
     delay_years: float = 0.0
     adherence: float | None = None
     stop: bool = False
+    from_dose: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,20 @@ class RiskChange:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class RelativeEffect:
+    """Hazard ratio of `outcome` under the scenario against "continue as now", at full onset, with its 80 % interval
+    and the share of draws below 1. All that can be said where no equation gives an absolute risk (known
+    cardiovascular disease). basis: the trials, in words."""
+
+    outcome: str
+    ratio: float
+    low: float
+    high: float
+    better: float
+    basis: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Trajectory:
     """times (T,) in years from as_of; median (T, n) and low/high (T, n) (80 %) in canonical units, n in the order
     of `biomarkers`; event risks; changes against "continue as now" (empty for that scenario itself)."""
@@ -110,3 +127,4 @@ class Trajectory:
     changes: tuple[RiskChange, ...] = ()
     biomarker_changes: tuple[tuple[str, float, float, float], ...] = ()
     issues: tuple[Issue, ...] = field(default=())
+    relative: tuple[RelativeEffect, ...] = ()
