@@ -16,7 +16,9 @@ SOFTWARE_TAG = "fhir-twin"
 # lets a reader know our output again (CP-4) whatever base it was written for.
 IDENTIFIER_KINDS = (
     "care-plan",
+    "content",
     "device",
+    "document",
     "finding",
     "goal",
     "medication-request",

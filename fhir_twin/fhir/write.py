@@ -1,0 +1,104 @@
+"""write_plan: a Plan as the transaction Bundle that we would like a server to hold.
+
+Pure and deterministic: identifiers and urn:uuid names come from (base, patient, item), times from plan.as_of. What
+the server holds already is `reconcile`'s business.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fhir_twin.errors import InvalidInput
+from fhir_twin.fhir.identity import Identity, identity_of
+from fhir_twin.fhir.write_careplan import write_care_plan
+from fhir_twin.fhir.write_context import Context, WriteOptions, context_of, refer
+from fhir_twin.fhir.write_device import write_device
+from fhir_twin.fhir.write_elements import line, reference
+from fhir_twin.fhir.write_goal import goal_item, write_goal
+from fhir_twin.fhir.write_group import group_item, is_choice, ranked, write_group
+from fhir_twin.fhir.write_guidance import write_guidance
+from fhir_twin.fhir.write_issue import write_finding
+from fhir_twin.fhir.write_provenance import write_provenance
+from fhir_twin.fhir.write_requests import request_identity, write_request
+from fhir_twin.fhir.write_risk import write_risk
+from fhir_twin.model.plan import Plan
+
+Json = dict[str, Any]
+DEFAULT_OPTIONS = WriteOptions()
+
+
+def write_plan(plan: Plan, *, base: str, options: WriteOptions = DEFAULT_OPTIONS) -> Json:
+    """The desired transaction Bundle.
+
+    base: the FHIR server's base ("https://ehr.example/fhir"); part of every identifier. A refused plan has no
+    CarePlan and no proposals, only findings, risks and questions. Raises InvalidInput when two items of a plan
+    carry the same key, or as_of has no time zone."""
+    if plan.as_of.tzinfo is None:
+        raise InvalidInput("as_of needs a time zone")
+    context = context_of(plan.subject, plan.as_of, plan.model_version, base, options)
+    resources = _resources(plan, context)
+    if not resources:
+        return {"resourceType": "Bundle", "type": "transaction", "entry": []}
+    resources.insert(0, write_device(context))
+    targets = [refer(_known(r)) for r in resources[1:]]
+    entries = [_entry(r) for r in resources]
+    provenance = write_provenance(plan, context, targets)
+    urn = context.identity("CarePlan", "provenance").urn
+    entries.append(
+        {"fullUrl": urn, "resource": provenance, "request": {"method": "POST", "url": "Provenance"}}
+    )
+    _no_twins(entries)
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+def _resources(plan: Plan, context: Context) -> list[Json]:
+    """Everything but Device and Provenance, in an order in which what is referred to comes first."""
+    proposals = () if plan.refused else plan.recommendations
+    goal_list = () if plan.refused else plan.goals
+    goals = {g.key: _goal_reference(g.existing, context.identity("Goal", goal_item(g.key))) for g in goal_list}
+    groups = ranked(proposals)
+    choices = [g for g in groups if is_choice(g)]
+    resources = [write_goal(g, context) for g in goal_list if not g.existing]
+    resources += [write_request(r, context, goals) for group in groups for r in group]
+    resources += [write_group(g, context) for g in choices]
+    support = [write_risk(r, proposals, context) for r in plan.risks]
+    support += [write_finding(f, proposals, context) for f in plan.findings]
+    support += [write_guidance(plan, context)] if plan.questions else []
+    resources += support
+    if plan.refused:
+        return resources
+    activities = [
+        refer(context.identity("RequestGroup", group_item(group)), "Choice of equal options")
+        if is_choice(group)
+        else refer(request_identity(rec, context), line(rec.title))
+        for group in groups
+        for rec in (group[:1] if is_choice(group) else group)
+    ]
+    plan_goals = list(goals.values())
+    resources.append(write_care_plan(plan, context, plan_goals, activities, [refer(_known(r)) for r in support]))
+    return resources
+
+
+def _goal_reference(existing: str, own: Identity) -> Json:
+    return reference(existing, versioned=False) if existing else refer(own)
+
+
+def _known(resource: Json) -> Identity:
+    found = identity_of(resource)
+    if found is None:
+        raise AssertionError(f"a written {resource['resourceType']} carries no identity")
+    return found
+
+
+def _entry(resource: Json) -> Json:
+    own = _known(resource)
+    request = {"method": "PUT", "url": f"{own.type}?{own.query}"}
+    return {"fullUrl": own.urn, "resource": resource, "request": request}
+
+
+def _no_twins(entries: list[Json]) -> None:
+    """TX-1: two entries of one identity make the whole transaction fail; say so before a server does."""
+    names = [e["fullUrl"] for e in entries]
+    twice = sorted({e["resource"]["resourceType"] for e in entries if names.count(e["fullUrl"]) > 1})
+    if twice:
+        raise InvalidInput(f"the plan names two items by the same key ({', '.join(twice)})")

@@ -1,0 +1,66 @@
+"""Numbers in words, the same in narrative, note and rationale."""
+
+from __future__ import annotations
+
+from fhir_twin.model.scenario import EventRisk, RiskChange
+from fhir_twin.model.twin import Estimate
+
+OUTCOME_WORDS = {
+    "cvd": "cardiovascular disease",
+    "ascvd": "atherosclerotic cardiovascular disease",
+    "heart-failure": "heart failure",
+    "kidney-failure": "kidney failure",
+    "diabetes": "diabetes",
+    "mi": "heart attack",
+    "stroke": "stroke",
+    "death": "death from any cause",
+}
+
+
+def outcome_words(outcome: str) -> str:
+    return OUTCOME_WORDS.get(outcome, outcome.replace("-", " "))
+
+
+def percent_words(probability: float) -> str:
+    """0.1234 -> "12.3 %"; small values keep one more digit."""
+    value = probability * 100.0
+    return f"{value:.1f} %" if abs(value) >= 1 else f"{value:.2f} %"
+
+
+def horizon_words(years: float) -> str:
+    if years < 1:
+        return f"{round(years * 12)} months"
+    return f"{years:g} year" + ("" if years == 1 else "s")
+
+
+def risk_words(risk: EventRisk) -> str:
+    return (
+        f"{outcome_words(risk.outcome)} within {horizon_words(risk.horizon_years)}: "
+        f"{percent_words(risk.probability)} (80 % interval {percent_words(risk.low)} to "
+        f"{percent_words(risk.high)})"
+    )
+
+
+def change_words(change: RiskChange) -> str:
+    """An absolute change against continuing as now; percentage points, with its interval."""
+    points = change.difference * 100.0
+    direction = "lower" if points < 0 else "higher"
+    spread = f"80 % interval {change.low * 100:+.1f} to {change.high * 100:+.1f}"
+    return (
+        f"{outcome_words(change.outcome)} within {horizon_words(change.horizon_years)}: "
+        f"{abs(points):.1f} percentage points {direction} ({spread}; better in "
+        f"{change.better * 100:.0f} % of simulations)"
+    )
+
+
+def estimate_words(estimate: Estimate) -> tuple[str, str, str, str]:
+    """(what, value, 80 % interval, what it rests on) for a table row."""
+    digits = 0 if abs(estimate.mean) >= 20 else 1
+    value = f"{estimate.mean:.{digits}f} {estimate.unit}"
+    spread = f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}"
+    if estimate.basis == "population":
+        basis = "no own values: typical for age and sex"
+    else:
+        last = f", last {estimate.last.date().isoformat()}" if estimate.last else ""
+        basis = f"{estimate.observations} own value{'' if estimate.observations == 1 else 's'}{last}"
+    return estimate.biomarker.replace("-", " "), value, spread, basis
