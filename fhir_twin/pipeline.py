@@ -29,6 +29,8 @@ from fhir_twin.simulation import propose_scenarios, simulate
 
 T = TypeVar("T")
 Bundle = dict[str, Any]
+SEED = 20260101
+LABEL = "AIAST"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -62,12 +64,15 @@ def run(
     patient: str = "",
     completeness: tuple[Completeness, ...] = (),
     base: str = "urn:fhir-twin",
+    seed: int = SEED,
+    label: str = LABEL,
 ) -> Run:
     """One patient's Bundle to a Plan and its output Bundle.
 
     as_of: timezone-aware; what is later is not looked at. patient: the id the Bundle must be about ("" = the
-    only Patient in it). base: the FHIR server's base, part of the output's identifiers. Raises InvalidInput
-    when the Bundle holds no usable Patient or another one's."""
+    only Patient in it). base: the FHIR server's base, part of the output's identifiers. seed: of the simulation's
+    draws. label: security label of what is written (AI-1). Raises InvalidInput when the Bundle holds no usable
+    Patient or another one's."""
     if as_of.tzinfo is None:
         raise InvalidInput("as_of needs a time zone")
     clock = _Clock()

@@ -19,7 +19,7 @@ from fhir_twin import log
 from fhir_twin.errors import Issue, TwinError
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.written import Written
-from fhir_twin.pipeline import Run, run
+from fhir_twin.pipeline import LABEL, SEED, Run, run
 
 if TYPE_CHECKING:  # the reading machinery (requests) is loaded by wiring only
     from fhir_twin.transport.protocols import Resource
@@ -79,10 +79,22 @@ class Outcome:
 class TwinService:
     """Fetch, run and write with one Knowledge. Thread-safe."""
 
-    def __init__(self, source: Source, sink: Sink | None, knowledge: Knowledge) -> None:
+    def __init__(
+        self,
+        source: Source,
+        sink: Sink | None,
+        knowledge: Knowledge,
+        *,
+        seed: int = SEED,
+        label: str = LABEL,
+        check: Callable[[], str] = lambda: "ready",
+    ) -> None:
         self.source = source
         self.sink = sink
         self.knowledge = knowledge
+        self.check = check
+        self._seed = seed
+        self._label = label
         self._busy: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
 
@@ -103,6 +115,8 @@ class TwinService:
                         patient=patient,
                         completeness=fetched.completeness,
                         base=self.source.base,
+                        seed=self._seed,
+                        label=self._label,
                     )
                 with _timed(seconds, "write"):
                     written = self._write(patient, done, dry_run)

@@ -14,7 +14,7 @@ from fhir_twin.sandbox.stories import load_bundles, stories
 from fhir_twin.service import Outcome
 from fhir_twin.settings import load_settings
 from fhir_twin.web import create_app
-from fhir_twin.wiring import open_service
+from fhir_twin.wiring import open_server, open_service
 
 SETTINGS = ("port", "seed", "knowledge", "cache", "log_level")
 
@@ -38,7 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
         start = time.monotonic()
         service = open_service(settings)
         _say(f"Knowledge loaded in {time.monotonic() - start:.1f} s, version {service.knowledge.version}")
-        service.load(load_bundles())
+        server = open_server(settings)
+        for bundle in load_bundles():
+            server.transaction(bundle)
         told = {patient: (title, story) for patient, title, story in stories()}
         outcomes: list[Outcome] = []
         for outcome in service.run_many(told, as_of):

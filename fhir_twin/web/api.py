@@ -35,7 +35,7 @@ def ready() -> Response:
     """Knowledge is loaded and the FHIR server answers its capability statement: 200, else 503."""
     checks: dict[str, str] = {"knowledge": service().knowledge.version}
     try:
-        checks["server"] = service().source.check()
+        checks["server"] = service().check()
     except TwinError as error:
         issue = Issue("error", "transient", f"the FHIR server cannot be used: {error.message}", stage="serve")
         return outcome_response((issue, *error.issues), 503)

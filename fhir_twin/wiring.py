@@ -1,0 +1,95 @@
+"""open_service(settings): the only place that picks concrete parts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from fhir_twin.errors import InvalidInput
+from fhir_twin.knowledge import Knowledge, load_knowledge
+from fhir_twin.service import TwinService
+from fhir_twin.settings import Settings
+from fhir_twin.transport.fhir_server import FhirServer
+from fhir_twin.transport.folder import FolderSource
+from fhir_twin.transport.http import HttpClient, Limits, Wait
+from fhir_twin.transport.login import Authorization, basic, bearer, token_file
+from fhir_twin.transport.plan_writer import PlanWriter
+from fhir_twin.transport.pull import ServerSource
+from fhir_twin.transport.retry import RetryPolicy
+
+
+def open_service(settings: Settings, knowledge: Knowledge | None = None) -> TwinService:
+    """The service on the FHIR server of `settings`. Raises KnowledgeError, InvalidInput, and what the server's
+    capability statement gives cause for (UpstreamError, LoginRequired, NotSupported ...)."""
+    server = open_server(settings)
+    server.capability()  # a wrong URL or version is said now, once, not for every patient
+    source = ServerSource(
+        server, page_size=settings.integer("page_size"), threads=settings.integer("threads")
+    )
+    sink = PlanWriter(server) if settings.flag("write") else None
+    knowledge = knowledge or open_knowledge(settings)
+    return TwinService(
+        source,
+        sink,
+        knowledge,
+        seed=settings.integer("seed"),
+        label=settings.text("ai_label"),
+        check=lambda: server.capability().software or "FHIR server",
+    )
+
+
+def open_files(settings: Settings, path: Path, knowledge: Knowledge | None = None) -> TwinService:
+    """The service on files: Bundles, NDJSON, or a folder of them. There is nowhere to write to."""
+    source = FolderSource(path)
+    return TwinService(
+        source,
+        None,
+        knowledge or open_knowledge(settings),
+        seed=settings.integer("seed"),
+        label=settings.text("ai_label"),
+        check=lambda: "files",
+    )
+
+
+def open_knowledge(settings: Settings) -> Knowledge:
+    return load_knowledge(settings.path("knowledge"), settings.path("cache"))
+
+
+def open_server(settings: Settings) -> FhirServer:
+    """A client of the FHIR server of `settings`; nothing is sent yet."""
+    if not settings.text("server"):
+        raise InvalidInput("no FHIR server is named: --server URL or FHIR_TWIN_SERVER")
+    client = HttpClient(
+        settings.text("server"),
+        authorization=_authorization(settings),
+        ca_bundle=settings.path("ca_bundle"),
+        limits=Limits(read=settings.number("timeout"), max_bytes=settings.integer("max_bytes")),
+        retry=RetryPolicy(attempts=settings.integer("retries"), budget=settings.number("retry_budget")),
+        on_wait=_tell,
+    )
+    return FhirServer(
+        client, post_search=settings.flag("post_search"), max_pages=settings.integer("max_pages")
+    )
+
+
+def _authorization(settings: Settings) -> Authorization | None:
+    given = [name for name in ("token", "token_file", "basic_auth") if settings.text(name)]
+    if len(given) > 1:
+        raise InvalidInput(f"give only one of {', '.join(given)}")
+    if settings.text("token"):
+        return bearer(settings.text("token"))
+    if (path := settings.path("token_file")) is not None:
+        return token_file(path)
+    if settings.text("basic_auth"):
+        user, colon, password = settings.text("basic_auth").partition(":")
+        if not colon:
+            raise InvalidInput("basic_auth wants user:password")
+        return basic(user, password)
+    return None
+
+
+def _tell(wait: Wait) -> None:
+    """A long wait is said to whoever watches; short ones are not worth a line."""
+    if wait.seconds >= 2:
+        why = f"HTTP {wait.status}" if wait.status else "no answer"
+        print(f"the server says {why}; waiting {wait.seconds:.0f} s (try {wait.attempt})", file=sys.stderr)
