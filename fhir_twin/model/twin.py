@@ -74,6 +74,7 @@ class Point:
     gain: float = 0.0
     shift: float = 0.0
     flags: tuple[str, ...] = ()
+    readings: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,40 @@ class Estimate:
     basis: Literal["personal", "population"]
     observations: int
     last: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TreatmentTerm:
+    """A drug class that started (or stopped) while the person was under observation: its own response state.
+    start, end: years since 2000-01-01 UTC (end = inf while it goes on). baseline: the estimate when it started,
+    canonical unit; mean, spread: the trial prior of the response (model scale)."""
+
+    biomarker: str
+    drug_class: str
+    start: float
+    end: float
+    onset: float
+    mean: float
+    spread: float
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Memory:
+    """What the filter needs to go on from here in O(1): one belief per slope regime, as of the last visit.
+
+    log_weights (c,): log share + log likelihood of each regime; mean (c, m); covariance (c, m, m); time: years
+    since 2000-01-01 UTC of the last visit; seen (n,): values assimilated; reference: time at which ageing and
+    slopes are zero; day: ordinal UTC day of the last visit (a later day can be appended, anything else is replayed)."""
+
+    log_weights: Array
+    mean: Array
+    covariance: Array
+    time: float
+    seen: tuple[int, ...]
+    reference: float
+    day: int
+    terms: tuple[TreatmentTerm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -108,6 +143,8 @@ class Twin:
     model_version: str = ""
     refused: str = ""
     responses: tuple[tuple[str, str, float, float], ...] = field(default=())
+    memory: Memory | None = None
+    terms: tuple[TreatmentTerm, ...] = ()
 
     def index(self, biomarker: str) -> int:
         """Raises ValueError when the twin does not model `biomarker`."""

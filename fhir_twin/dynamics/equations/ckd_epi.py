@@ -37,7 +37,9 @@ def ckd_epi_2021_creatinine_cystatin(
     scr, years, woman = _prepare(creatinine_mg_dl, age, female)
     cystatin = _positive(cystatin_mg_l) / 0.8
     ratio = scr / np.where(woman, 0.7, 0.9)
-    by_creatinine = np.minimum(ratio, 1.0) ** np.where(woman, -0.219, -0.144) * np.maximum(ratio, 1.0) ** -0.544
+    by_creatinine = (
+        np.minimum(ratio, 1.0) ** np.where(woman, -0.219, -0.144) * np.maximum(ratio, 1.0) ** -0.544
+    )
     by_cystatin = np.minimum(cystatin, 1.0) ** -0.323 * np.maximum(cystatin, 1.0) ** -0.778
     return np.asarray(
         135.0 * by_creatinine * by_cystatin * 0.9961**years * np.where(woman, 0.963, 1.0), dtype=np.float64

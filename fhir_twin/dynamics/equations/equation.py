@@ -124,7 +124,9 @@ def _refusals(item: Input, values: Inputs, bad: Mask) -> list[Refusal]:
     array = values[item.name]
     found = []
     if bad.any():
-        words = ", ".join(item.choices) or {"sex": "female, male", "flag": "true, false"}.get(item.kind, "a number")
+        words = ", ".join(item.choices) or {"sex": "female, male", "flag": "true, false"}.get(
+            item.kind, "a number"
+        )
         found.append(Refusal(item.name, "invalid", f"{item.name} must be {words}", bad))
     missing = np.isnan(array) & ~bad
     if missing.any() and not item.optional:
@@ -132,10 +134,18 @@ def _refusals(item: Input, values: Inputs, bad: Mask) -> list[Refusal]:
     below, above = item.outside(array)
     if below.any():
         sign = "above" if item.open_low else "at least"
-        found.append(Refusal(item.name, "below", f"{item.name} must be {sign} {item.low:g} {item.unit}".rstrip(), below))
+        found.append(
+            Refusal(
+                item.name, "below", f"{item.name} must be {sign} {item.low:g} {item.unit}".rstrip(), below
+            )
+        )
     if above.any():
         sign = "below" if item.open_high else "at most"
-        found.append(Refusal(item.name, "above", f"{item.name} must be {sign} {item.high:g} {item.unit}".rstrip(), above))
+        found.append(
+            Refusal(
+                item.name, "above", f"{item.name} must be {sign} {item.high:g} {item.unit}".rstrip(), above
+            )
+        )
     return found
 
 

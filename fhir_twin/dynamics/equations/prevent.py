@@ -101,7 +101,11 @@ def _optional(v: Inputs) -> dict[str, Array]:
 
 
 def linear_predictor(
-    values: Inputs, model: str, years: int, outcomes: tuple[str, ...] = OUTCOMES, design: dict[str, Array] | None = None
+    values: Inputs,
+    model: str,
+    years: int,
+    outcomes: tuple[str, ...] = OUTCOMES,
+    design: dict[str, Array] | None = None,
 ) -> Array:
     """lp, shape (..., outcomes). values as `read_inputs` gives them (sex: 1 = female); ranges are not checked.
 
@@ -141,4 +145,14 @@ def prevent(outcome: str = "cvd", model: str = "base", years: int = 10, **given:
     return equation(model, years, outcome)(**given)
 
 
-__all__ = ["MODELS", "OUTCOMES", "YEARS", "equation", "inputs", "linear_predictor", "prevent", "read_inputs", "terms"]
+__all__ = [
+    "MODELS",
+    "OUTCOMES",
+    "YEARS",
+    "equation",
+    "inputs",
+    "linear_predictor",
+    "prevent",
+    "read_inputs",
+    "terms",
+]

@@ -1,0 +1,158 @@
+"""Measurements -> Points: which analyte, what value in its canonical unit, used or why not.
+
+Nothing disappears: every measurement whose code we know becomes a Point, used or with the reason. Values are as
+reported; derived ones (BMI from weight and height, eGFR from creatinine) are made in `derive`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from fhir_twin.assimilation.units import convert
+from fhir_twin.errors import Issue
+from fhir_twin.model.biomarker import Analyte, BiomarkerSet, Code
+from fhir_twin.model.chart import Measurement
+from fhir_twin.model.coded import CodedChart, CodedMeasurement
+from fhir_twin.model.twin import Point
+
+USABLE = ("final", "amended", "corrected", "preliminary")
+_RANK = {"corrected": 0, "amended": 0, "final": 1, "preliminary": 2}
+
+
+def observe(coded: CodedChart, known: BiomarkerSet) -> tuple[tuple[Point, ...], tuple[Issue, ...]]:
+    """All points of the chart in order of time then source, and one Issue per value that could not be used for a
+    reason somebody should look at (unit, plausibility)."""
+    points: list[Point] = []
+    ranks: dict[int, tuple[int, int]] = {}
+    for position, measurement in enumerate(coded.measurements):
+        point = _point(measurement, known, coded.chart.as_of)
+        if point is not None:
+            ranks[len(points)] = (_RANK.get(measurement.measurement.status, 3), position)
+            points.append(point)
+    points = _collapse(points, ranks)
+    points.sort(key=_by_time)
+    return tuple(points), tuple(_issues(points))
+
+
+def _by_time(point: Point) -> tuple[float, str, str, float]:
+    when = point.time.timestamp() if point.time else float("-inf")
+    return (when, point.biomarker, point.source, point.value)
+
+
+def lookup(measurement: CodedMeasurement, known: BiomarkerSet) -> tuple[Analyte, Code] | None:
+    """The first LOINC code that we know decides (OB-12: by code, never by display)."""
+    for loinc in measurement.loinc:
+        found = known.by_loinc.get(loinc)
+        if found is not None:
+            return known.analytes[found[0]], found[1]
+    return None
+
+
+def _point(coded: CodedMeasurement, known: BiomarkerSet, as_of: datetime) -> Point | None:
+    found = lookup(coded, known)
+    m = coded.measurement
+    if found is None or m.value is None:
+        return None
+    analyte, code = found
+    flags = tuple(m.flags) + (("coded-from-text",) if coded.from_text else ())
+    if code.equation:
+        flags += (f"equation:{code.equation}",)
+    if m.status == "preliminary" and "preliminary" not in flags:
+        flags += ("preliminary",)
+    draft = Point(
+        biomarker=analyte.key,
+        source=m.source,
+        time=m.time,
+        value=float(m.value),
+        unit=m.unit_code or m.unit,
+        bound=m.comparator,
+        setting=m.setting,
+        readings=max(m.readings, 1),
+        flags=flags,
+    )
+    reason = _unusable(m, code, as_of)
+    converted = convert(
+        float(m.value),
+        m.unit,
+        m.unit_code,
+        m.unit_system == "http://unitsofmeasure.org",
+        analyte,
+        known.aliases,
+    )
+    if converted.value is None:
+        return replace(draft, used=False, reason=reason or converted.reason, flags=flags + converted.flags)
+    return replace(
+        draft,
+        value=converted.value,
+        unit=analyte.unit,
+        used=not reason,
+        reason=reason,
+        flags=flags + converted.flags,
+    )
+
+
+def _unusable(m: Measurement, code: Code, as_of: datetime) -> str:
+    if m.status not in USABLE:
+        return "entered-in-error" if m.status == "entered-in-error" else "not-final"
+    if code.use == "exclude":
+        return "excluded-code"
+    if m.time is None:
+        return "no-time"
+    if m.time > as_of:
+        return "after-as-of"
+    return ""
+
+
+def _collapse(points: list[Point], ranks: dict[int, tuple[int, int]]) -> list[Point]:
+    """OB-8: the same analyte, value and time told by several sources counts once; the most final, then the first
+    in the chart, is kept. A copy dated only to the day (midnight) equals a timed one of that day."""
+    kept: dict[tuple[object, ...], int] = {}
+    result = list(points)
+    for index in sorted(ranks, key=lambda i: ranks[i]):
+        point = points[index]
+        if not point.used or point.time is None:
+            continue
+        what = (point.biomarker, float(f"{point.value:.6g}"), point.bound)
+        day = point.time.date()
+        timed = (*what, "minute", point.time.replace(second=0, microsecond=0).timestamp())
+        dateless = point.time.hour == point.time.minute == point.time.second == 0
+        own = ((*what, "day", day),) if dateless else (timed, (*what, "timed", day))
+        alike = ((*what, "day", day), (*what, "timed", day)) if dateless else (timed, (*what, "day", day))
+        first = next((kept[k] for k in alike if k in kept), None)
+        if first is not None and points[first].source != point.source:
+            result[index] = replace(point, used=False, reason="duplicate")
+            result[first] = replace(result[first], flags=(*result[first].flags, f"also:{point.source}"))
+        else:
+            kept.update((k, index) for k in own)
+    return result
+
+
+def _issues(points: Iterable[Point]) -> Iterable[Issue]:
+    words = {
+        "unknown-unit": ("warning", "value", "the unit is not known: the value was not used"),
+        "unit-not-of-analyte": ("warning", "value", "the unit does not belong to this measurement"),
+        "unit-conflict": (
+            "warning",
+            "conflict",
+            "unit code and printed unit disagree: the value was not used",
+        ),
+        "missing-unit": (
+            "warning",
+            "value",
+            "no unit, and more than one is possible: the value was not used",
+        ),
+        "mislabelled-unit": ("warning", "value", "implausible in the unit given, plausible in another"),
+        "implausible": ("warning", "value", "outside the plausible range: the value was not used"),
+        "no-time": ("warning", "incomplete", "no time: the value was not used"),
+    }
+    for point in points:
+        if not point.used and point.reason in words:
+            severity, code, text = words[point.reason]
+            yield Issue(severity, code, f"{point.biomarker}: {text}", point.source, "assimilate")  # type: ignore[arg-type]
+        elif "unit-inferred" in point.flags:
+            yield Issue(
+                "information", "value", f"{point.biomarker}: no unit given, the only possible one was taken",
+                point.source, "assimilate",
+            )  # fmt: skip

@@ -1,0 +1,78 @@
+"""What we expect of a person before any value: by sex, age and condition group.
+
+Unknown sex or age is not assumed: the prior is then the mixture over what it could be (mean of means; spread
+within plus spread between). The prior is that of the *population*, not of treated or diagnosed people, unless a row
+names the group: readings that led to a diagnosis or a drug are in the data too, and a prior that already knew of
+them would count them twice (regression to the mean would then be booked as drug effect).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fhir_twin.dynamics.layout import Layout
+from fhir_twin.model.biomarker import BiomarkerModel, BiomarkerSet, PriorRow, SlopeRegime
+from fhir_twin.model.twin import Array, Profile
+
+ADULT = 18.0
+
+
+def prior_belief(
+    known: BiomarkerSet, layout: Layout, profile: Profile, age: float | None
+) -> tuple[Array, Array]:
+    """Mean (m,) and covariance (m, m) of the state at the reference time; slopes and responses are left at zero
+    (they come with their regime and with the drug's start). age: years at the reference time."""
+    n, m = layout.design.shape
+    mean, covariance = np.zeros(m), layout.dynamics.stationary.copy()
+    sd = np.empty(n)
+    for i, model in enumerate(known.models):
+        mean[i], sd[i] = level_prior(model, profile, age)
+    covariance[:n, :n] = known.level_correlation * sd[:, None] * sd[None, :]
+    return mean, covariance
+
+
+def level_prior(model: BiomarkerModel, profile: Profile, age: float | None) -> tuple[float, float]:
+    """Mean and SD of the personal level (model scale)."""
+    groups = profile.groups | profile.ever
+    rows = [r for r in model.priors if r.group and r.group in groups][-1:]
+    rows = rows or [r for r in model.priors if not r.group]
+    if profile.sex is not None:
+        rows = [r for r in rows if r.sex in ("", profile.sex)] or rows
+    if age is not None:
+        inside = max(age, ADULT)
+        rows = [r for r in rows if r.age_low <= inside < r.age_high] or rows
+    return _mixture(rows)
+
+
+def _mixture(rows: list[PriorRow]) -> tuple[float, float]:
+    means = np.array([r.mean for r in rows])
+    variances = np.array([r.sd**2 for r in rows])
+    return float(means.mean()), float(np.sqrt(variances.mean() + means.var()))
+
+
+def slope_regimes(model: BiomarkerModel, profile: Profile) -> tuple[SlopeRegime, ...]:
+    """The regimes for this person: those of the most specific matching rows (group and sex, then plain)."""
+    groups = profile.groups | profile.ever
+    fitting = [
+        r
+        for r in model.slopes
+        if (not r.group or r.group in groups) and (not r.sex or profile.sex is None or r.sex == profile.sex)
+    ]
+    special = [r for r in fitting if r.group]
+    chosen = special or [r for r in fitting if not r.group]
+    total = sum(r.share for r in chosen)
+    return tuple(SlopeRegime(r.name, r.share / total, r.mean, r.sd, r.sex, r.group) for r in chosen)
+
+
+def visit_variance(
+    model: BiomarkerModel, setting: str, readings: int, age: float | None, days: int = 1
+) -> float:
+    """R of one visit (model scale): sqrt(visit^2 + reading^2 / readings) x setting x age factor, squared."""
+    noise = model.noise
+    factor = noise.settings.get(setting, 1.0)
+    if age is not None:
+        for start, by_age in noise.ages:
+            if age >= start:
+                aged = by_age
+        factor *= aged if noise.ages else 1.0
+    return (noise.visit**2 / days + noise.reading**2 / readings) * factor**2

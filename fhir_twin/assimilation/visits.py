@@ -1,0 +1,137 @@
+"""Points -> visits: values of one biomarker on one (UTC) day in one setting are one visit, with their mean.
+
+Readings of one visit share most of their noise; taken one by one they would count as independent. The mean is taken
+on the model scale; the noise falls only in its reading part (see prior.visit_variance).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from fhir_twin.assimilation.clock import day, years
+from fhir_twin.assimilation.prior import ADULT, visit_variance
+from fhir_twin.dynamics.kalman import Loading, Visits
+from fhir_twin.dynamics.layout import Layout, term_exposure
+from fhir_twin.model.biomarker import BiomarkerSet
+from fhir_twin.model.twin import Array, Point
+
+_SIDE = {None: 0, "<": -1, "<=": -1, ">": 1, ">=": 1}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Group:
+    """One value to assimilate: biomarker row, visit day, mean time (years since 2000), value and variance on the
+    model scale, bound side, and the positions of its points."""
+
+    row: int
+    day: int
+    time: float
+    value: float
+    variance: float
+    side: int
+    members: tuple[int, ...]
+
+
+def mark_unmodelled(
+    points: Sequence[Point], known: BiomarkerSet, age_at: Callable[[datetime], float | None]
+) -> tuple[Point, ...]:
+    """Values from before adulthood are kept but not used: the model is one of adults."""
+    result = []
+    for point in points:
+        age = age_at(point.time) if point.time is not None else None
+        if point.used and age is not None and age < ADULT and point.biomarker in known.keys:
+            point = replace(point, used=False, reason="before-adulthood")
+        result.append(point)
+    return tuple(result)
+
+
+def group_points(
+    points: Sequence[Point], known: BiomarkerSet, age_at: Callable[[datetime], float | None]
+) -> tuple[Group, ...]:
+    """Groups in order of day, biomarker, setting: the order in which the points came does not matter."""
+    rows = {key: i for i, key in enumerate(known.keys)}
+    buckets: dict[tuple[int, int, str, int, float], list[int]] = {}
+    for index, point in enumerate(points):
+        if point.used and point.time is not None and point.biomarker in rows:
+            side = _SIDE[point.bound]
+            at = point.value if side else 0.0
+            key = (day(point.time), rows[point.biomarker], point.setting, side, at)
+            buckets.setdefault(key, []).append(index)
+    groups = []
+    for (when, row, setting, side, _), members in sorted(buckets.items()):
+        ordered = sorted(members, key=lambda i: (points[i].time, points[i].value, points[i].source))
+        values = [math.log(points[i].value) for i in ordered]
+        times = [years(points[i].time) for i in ordered]  # type: ignore[arg-type]
+        weights = [points[i].readings for i in ordered]
+        readings = sum(weights)
+        value = math.fsum(v * w for v, w in zip(values, weights, strict=True)) / readings
+        variance = visit_variance(known.models[row], setting, readings, age_at(points[ordered[0]].time))  # type: ignore[arg-type]
+        groups.append(Group(row, when, math.fsum(times) / len(times), value, variance, side, tuple(ordered)))
+    return tuple(groups)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Table:
+    """The arrays of kalman.Visits for one person, and where each group stands: (visit, row)."""
+
+    times: Array
+    values: Array
+    noise: Array
+    bound: np.ndarray[tuple[int, ...], np.dtype[np.int8]]
+    places: tuple[tuple[int, int], ...]
+
+    def visits(self, layout: Layout, reference: float, copies: int, part: slice) -> Visits:
+        """Rows `part` for `copies` identical people (one per slope regime)."""
+        times = self.times[part]
+
+        def many(a: Array) -> Array:
+            return np.broadcast_to(a, (copies, *a.shape))
+
+        loadings = [Loading(row, column, many(times - reference)) for row, column in layout.slopes]
+        loadings += [
+            Loading(row, column, many(term_exposure(term, times))) for row, column, term in layout.terms
+        ]
+        bound = self.bound[part]
+        return Visits(
+            many(times),
+            many(self.values[part]),
+            many(self.noise[part]),
+            many(bound) if bound.any() else None,  # type: ignore[arg-type]
+            tuple(loadings),
+        )
+
+
+def tabulate(groups: Sequence[Group], n: int, drift: Array, reference: float) -> Table:
+    """One row per day (more where a biomarker has several groups that day). drift (n,): known ageing per year,
+    taken out of the values."""
+    places: list[tuple[int, int]] = []
+    days: list[list[Group]] = []
+    for group in groups:
+        start = len(days)
+        while start > 0 and days[start - 1][0].day == group.day:
+            start -= 1
+        for slot in range(start, len(days) + 1):
+            if slot == len(days):
+                days.append([])
+            if all(g.row != group.row for g in days[slot]):
+                days[slot].append(group)
+                places.append((slot, group.row))
+                break
+    values, noise = np.full((len(days), n), np.nan), np.ones((len(days), n))
+    bound, times = np.zeros((len(days), n), dtype=np.int8), np.empty(len(days))
+    by_day: dict[int, list[float]] = {}
+    for group in groups:
+        by_day.setdefault(group.day, []).append(group.time)
+    for slot, members in enumerate(days):
+        same = by_day[members[0].day]
+        times[slot] = math.fsum(same) / len(same)
+        for group in members:
+            values[slot, group.row] = group.value - drift[group.row] * (times[slot] - reference)
+            noise[slot, group.row] = group.variance
+            bound[slot, group.row] = group.side
+    return Table(times, values, noise, bound, tuple(places))

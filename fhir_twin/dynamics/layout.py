@@ -1,0 +1,107 @@
+"""Which state stands where: levels, fluctuations, slopes, responses, for one set of models and treatment terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from fhir_twin.dynamics.state_space import Dynamics, exposure
+from fhir_twin.model.biomarker import BiomarkerSet
+from fhir_twin.model.twin import Array, TreatmentTerm, readonly
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Layout:
+    """names (m,) of the states; dynamics; design (n, m): constant loadings; slope: (biomarker row, state column) of
+    each slope; terms: (biomarker row, state column, term)."""
+
+    names: tuple[str, ...]
+    dynamics: Dynamics
+    design: Array
+    fluctuations: tuple[tuple[int, int], ...]
+    slopes: tuple[tuple[int, int], ...]
+    terms: tuple[tuple[int, int, TreatmentTerm], ...]
+
+    def loadings(self, times: Array, reference: float) -> Array:
+        """H (T, n, m) at times (T,) (years since 2000): constant part, slopes, exposures."""
+        load = np.broadcast_to(self.design, (len(times), *self.design.shape)).copy()
+        for row, column in self.slopes:
+            load[:, row, column] = times - reference
+        for row, column, term in self.terms:
+            load[:, row, column] = term_exposure(term, times)
+        return load
+
+
+def term_exposure(term: TreatmentTerm, times: Array) -> Array:
+    """0..1 at times (T,): rises after the start, falls after the end, with the same time constant."""
+    on = exposure(times - term.start, term.onset) if np.isfinite(term.start) else np.ones_like(times)
+    if not np.isfinite(term.end):
+        return on
+    at_end = exposure(np.array([term.end - term.start]), term.onset)[0] if np.isfinite(term.start) else 1.0
+    off = at_end * (1.0 - exposure(times - term.end, term.onset))
+    return np.where(times <= term.end, on, off)
+
+
+def build_layout(known: BiomarkerSet, terms: tuple[TreatmentTerm, ...] = ()) -> Layout:
+    """States in the order: levels (n), fluctuations, slopes, responses."""
+    base = _cached(_Key(known))
+    if not terms:
+        return base
+    n, m = base.design.shape
+    keys = known.keys
+    kept = [t for t in terms if t.biomarker in keys]
+    names = base.names + tuple(f"{t.biomarker}:{t.drug_class}" for t in kept)
+    pad = len(kept)
+    dynamics = Dynamics(
+        np.pad(base.dynamics.rate, (0, pad)),
+        np.pad(base.dynamics.stationary, (0, pad)),
+        np.pad(base.dynamics.walk, (0, pad)),
+    )
+    placed = tuple((keys.index(t.biomarker), m + i, t) for i, t in enumerate(kept))
+    design = np.pad(base.design, ((0, 0), (0, pad)))
+    return Layout(names, dynamics, readonly(design), base.fluctuations, base.slopes, placed)
+
+
+class _Key:
+    """Hashable by identity: a BiomarkerSet is loaded once and never changes."""
+
+    def __init__(self, known: BiomarkerSet) -> None:
+        self.known = known
+
+    def __hash__(self) -> int:
+        return id(self.known)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.known is self.known
+
+
+@lru_cache(maxsize=8)
+def _cached(key: _Key) -> Layout:
+    models = key.known.models
+    n = len(models)
+    moving = [i for i, m in enumerate(models) if m.fluctuation_sd > 0]
+    sloped = [i for i, m in enumerate(models) if m.slopes]
+    m = n + len(moving) + len(sloped)
+    names = [f"{x.key}:level" for x in models]
+    names += [f"{models[i].key}:fluctuation" for i in moving]
+    names += [f"{models[i].key}:slope" for i in sloped]
+    rate, walk, stationary = np.zeros(m), np.zeros(m), np.zeros((m, m))
+    walk[:n] = [x.walk**2 for x in models]
+    design = np.zeros((n, m))
+    design[:, :n] = np.eye(n)
+    sd = np.array([models[i].fluctuation_sd for i in moving])
+    stop = n + len(moving)
+    correlation = key.known.fluctuation_correlation[np.ix_(moving, moving)]
+    stationary[n:stop, n:stop] = correlation * sd[:, None] * sd[None, :]
+    rate[n:stop] = [1.0 / models[i].fluctuation_tau for i in moving]
+    design[moving, np.arange(n, stop)] = 1.0
+    return Layout(
+        tuple(names),
+        Dynamics(readonly(rate), readonly(stationary), readonly(walk)),
+        readonly(design),
+        tuple((row, n + i) for i, row in enumerate(moving)),
+        tuple((row, stop + i) for i, row in enumerate(sloped)),
+        (),
+    )
