@@ -60,7 +60,9 @@ class Reason:
 class Recommendation:
     """One proposal. `key` is stable over runs (it becomes the identifier). code: what to order. rank from 1;
     equal ranks are ties. strength: guideline strength; certainty: high | moderate | low | very-low.
-    dose_text: human dosage; dose_amount in mg (or unit) per intake. stop=True: stop or avoid `code`."""
+    dose_text: human dosage; dose_amount in mg (or unit) per intake. stop=True: stop or avoid `code`.
+    alternatives: other options for the same aim and why they rank lower; probability_harm: share of draws in
+    which more events would follow than under "continue as now"."""
 
     key: str
     kind: Kind
@@ -90,6 +92,8 @@ class Recommendation:
     replaces: str = ""
     patient_text: str = ""
     stop: bool = False
+    alternatives: tuple[str, ...] = ()
+    probability_harm: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

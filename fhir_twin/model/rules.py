@@ -88,7 +88,7 @@ class SafetyRule:
 
     applies_to: drug classes or ingredients ("*" = every drug). needs: keys of facts that must be known, else a
     question is asked and the option waits. current: what is said of a drug already taken: "stop" (propose to
-    stop it), "review" (finding only) or "none". kind: Rejection.kind; code: v3-ActCode (DI-2).
+    stop it), "review" (finding only) or "none"; current_reason: the words then, if not `reason`. kind: Rejection.kind; code: v3-ActCode (DI-2).
     partner: for a pair (interaction, duplicate) the other class or ingredient."""
 
     key: str
@@ -102,6 +102,7 @@ class SafetyRule:
     needs: tuple[str, ...] = ()
     action: str = ""
     current: str = "review"
+    current_reason: str = ""
     partner: str = ""
     evidence: tuple[Evidence, ...] = ()
 
@@ -141,8 +142,13 @@ class Words:
 
     def amount(self, key: str, value: float) -> str:
         """The value with its unit, rounded as clinicians write it."""
-        _, unit, digits = self.analytes.get(key, ("", "", 1))
-        return f"{value:.{digits}f} {unit}".strip()
+        unit = self.analytes.get(key, ("", "", 1))[1]
+        return f"{self.number(key, value)} {unit}".strip()
+
+    def number(self, key: str, value: float) -> str:
+        """The value alone, rounded as clinicians write it."""
+        digits = self.analytes.get(key, ("", "", 1))[2]
+        return f"{value:.{digits}f}"
 
     def group(self, key: str) -> str:
         return self.groups.get(key, key.replace("-", " "))
@@ -183,6 +189,7 @@ class Hit:
     action: str = ""
     citation: str = ""
     evidence: tuple[Evidence, ...] = ()
+    level: Level = "stop"
     current: str = "review"
     partner: str = ""
 

@@ -87,7 +87,8 @@ def _estimated(p: Predicate, patient: PatientView, words: Words) -> Outcome:
     if now.basis != "personal":
         return Outcome(None, (), (("latest", p.key),))
     value = within(p.bounds, now.mean, now.mean)
-    interval = f"{words.amount(p.key, now.mean)} (80 % interval {now.low:.0f} to {now.high:.0f})"
+    ends = f"{words.number(p.key, now.low)} to {words.number(p.key, now.high)}"
+    interval = f"{words.amount(p.key, now.mean)} (80 % interval {ends})"
     sources = tuple(point.source for point in twin.used(p.key)[-3:])
     return _truth(value, f"estimated {words.analyte(p.key)} {interval}", sources, ("latest", p.key))
 

@@ -11,38 +11,17 @@ from typing import Any
 
 from fhir_twin.model.rules import CrossReaction, Evidence, Fact, Predicate, SafetyRule, SafetyRules, Words
 from fhir_twin.rules.parse import parse
+from fhir_twin.rules.tables import cited, only, read_evidence
 from mappings import Source
 
 FOLDER = "safety"
 TOP = {"rule", "interaction", "duplicate", "cross_reaction", "fact", "evidence", "words", "gathering"}
 CODES = frozenset(
-    [
-        "COND",
-        "LAB",
-        "DRG",
-        "ALGY",
-        "INT",
-        "PREG",
-        "LACT",
-        "AGE",
-        "GEALRT",
-        "GEN",
-        "DUPTHPY",
-        "DUPTHPCLS",
-        "DUPTHPGEN",
-        "DOSEH",
-        "DOSEL",
-        "MDOSE",
-        "VALIDAT",
-        "OTC",
-        "FOOD",
-        "BUS",
-        "DACT",
-    ]
+    {"COND", "LAB", "DRG", "ALGY", "INT", "PREG", "LACT", "AGE", "GEALRT", "GEN", "DUPTHPY", "DUPTHPCLS"}
+    | {"DUPTHPGEN", "DOSEH", "DOSEL", "MDOSE", "VALIDAT", "FOOD", "DACT"}
 )
 KINDS = frozenset({"contraindicated", "interaction", "allergy", "duplicate"})
-COMMON = {"key", "level", "severity", "reason", "action", "current", "evidence", "needs"}
-EVIDENCE = {"key", "text", "claim", "value", "doi", "pmid", "url", "verified"}
+COMMON = {"key", "level", "severity", "reason", "action", "current", "current_reason", "evidence", "needs"}
 
 
 def load_safety(source: Source) -> SafetyRules:
@@ -51,9 +30,9 @@ def load_safety(source: Source) -> SafetyRules:
     facts: dict[str, Fact] = {}
     crosses: list[CrossReaction] = []
     gathering: set[str] = set()
-    words: dict[str, dict[str, Any]] = {"analytes": {}, "groups": {}, "classes": {}}
+    words: dict[str, dict[str, Any]] = {"analytes": {}, "groups": group_labels(source), "classes": {}}
     for name, table in source.toml(FOLDER):
-        _keys(table, TOP, name)
+        only(table, TOP, name)
         evidence = read_evidence(table, name)
         rules += [_rule(row, f"{name}: {row.get('key')}", evidence) for row in table.get("rule", ())]
         for row in table.get("interaction", ()):
@@ -79,22 +58,14 @@ def load_safety(source: Source) -> SafetyRules:
     )
 
 
-def read_evidence(table: Mapping[str, Any], where: str) -> dict[str, Evidence]:
-    """The file's [[evidence]] tables by key."""
-    found = {}
-    for row in table.get("evidence", ()):
-        _keys(row, EVIDENCE, f"{where}: evidence {row.get('key')}")
-        found[row["key"]] = Evidence(**{k: v for k, v in row.items() if k != "key"})
-    return found
-
-
-def cited(row: Mapping[str, Any], evidence: Mapping[str, Evidence], where: str) -> tuple[Evidence, ...]:
-    """The evidence a rule names; every rule names some."""
-    keys = row.get("evidence", ())
-    missing = [key for key in keys if key not in evidence]
-    if not keys or missing:
-        raise ValueError(f"{where}: evidence {missing or 'missing'}")
-    return tuple(evidence[key] for key in keys)
+def group_labels(source: Source) -> dict[str, str]:
+    """condition group -> its words, from mappings/conditions (lower case unless an abbreviation begins it)."""
+    labels = {}
+    for _, table in source.toml("conditions"):
+        for key, row in table.items():
+            label = row.get("label", key)
+            labels[key] = label if label[1:2].isupper() else label[:1].lower() + label[1:]
+    return labels
 
 
 def drug_classes(source: Source) -> dict[str, frozenset[str]]:
@@ -110,7 +81,7 @@ def _classes(source: Source) -> Iterator[tuple[str, list[str]]]:
 
 
 def _rule(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> SafetyRule:
-    _keys(row, COMMON | {"kind", "code", "applies_to", "when"}, where)
+    only(row, COMMON | {"kind", "code", "applies_to", "when"}, where)
     return _checked(
         SafetyRule(
             key=row["key"],
@@ -123,7 +94,8 @@ def _rule(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) 
             reason=row["reason"],
             needs=tuple(row.get("needs", ())),
             action=row.get("action", ""),
-            current=row.get("current", "review"),
+            current=row.get("current", "review" if row["level"] == "stop" else "none"),
+            current_reason=row.get("current_reason", ""),
             evidence=cited(row, evidence, where),
         ),
         where,
@@ -132,7 +104,7 @@ def _rule(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) 
 
 def _interaction(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> list[SafetyRule]:
     """Two rules, one for each direction; they share the key's stem so that one finding is made of both."""
-    _keys(row, COMMON | {"pair", "only_if"}, where)
+    only(row, COMMON | {"pair", "only_if"}, where)
     pair = row["pair"]
     if len(pair) != 2:
         raise ValueError(f"{where}: a pair has two members")
@@ -160,7 +132,7 @@ def _interaction(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evid
 
 def _duplicate(row: Mapping[str, Any], name: str, evidence: Mapping[str, Evidence]) -> SafetyRule:
     where = f"{name}: duplicate {row.get('class')}"
-    _keys(row, {"class", "reason", "evidence"}, where)
+    only(row, {"class", "reason", "evidence"}, where)
     return SafetyRule(
         key=f"duplicate-{row['class']}",
         level="stop",
@@ -177,7 +149,7 @@ def _duplicate(row: Mapping[str, Any], name: str, evidence: Mapping[str, Evidenc
 
 
 def _cross(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> CrossReaction:
-    _keys(row, {"key", "allergen", "applies_to", "level", "reason", "evidence"}, where)
+    only(row, {"key", "allergen", "applies_to", "level", "reason", "evidence"}, where)
     if row["level"] not in ("stop", "caution"):
         raise ValueError(f"{where}: level")
     return CrossReaction(
@@ -192,7 +164,7 @@ def _cross(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence])
 
 def _fact(row: Mapping[str, Any], name: str) -> Fact:
     where = f"{name}: fact {row.get('key')}"
-    _keys(row, {"key", "known", "applies", "question", "reason", "loinc"}, where)
+    only(row, {"key", "known", "applies", "question", "reason", "loinc"}, where)
     applies = parse(row["applies"], where) if "applies" in row else None
     return Fact(
         row["key"], parse(row["known"], where), applies, row["question"], row["reason"], row.get("loinc", "")
@@ -229,12 +201,6 @@ def _unique(keys: list[str]) -> None:
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
         raise ValueError(f"{FOLDER}: keys used twice: {', '.join(twice)}")
-
-
-def _keys(row: Mapping[str, Any], allowed: set[str], where: str) -> None:
-    unknown = sorted(set(row) - allowed)
-    if unknown:
-        raise ValueError(f"{where}: unknown key: {', '.join(unknown)}")
 
 
 def _words(words: Mapping[str, Mapping[str, Any]]) -> Words:

@@ -34,7 +34,7 @@ def parse(table: object, where: str) -> Predicate:
     """A TOML table (or a list of tables, which means all of them) as a Predicate.
 
     Raises ValueError naming `where` (file and rule) for an unknown or misplaced key."""
-    if isinstance(table, list):
+    if isinstance(table, list) and table:
         return Predicate("all", parts=tuple(parse(part, where) for part in table))
     if not isinstance(table, Mapping) or not table:
         raise ValueError(f"{where}: a condition must be a table or a list of tables")

@@ -45,9 +45,9 @@ def judge(
             continue
         outcome = evaluate(rule.when, patient, safety.words)
         if outcome.value:
-            (blocked if rule.level == "stop" else cautions).append(_hit(rule, outcome))
+            (blocked if rule.level == "stop" else cautions).append(hit(rule, outcome))
         else:
-            for question in _questions(rule, outcome, patient, safety):
+            for question in asked_by(rule, outcome, patient, safety):
                 questions[question.key] = replace(question, blocks=(intervention_key,))
     return Verdict(tuple(blocked), tuple(cautions), tuple(questions[key] for key in sorted(questions)))
 
@@ -57,25 +57,27 @@ def _own(safety: SafetyRules, key: str) -> tuple[SafetyRule, ...]:
     return tuple(sorted(safety.index.get(key, ()), key=lambda rule: rule.key))
 
 
-def _hit(rule: SafetyRule, outcome: Outcome) -> Hit:
+def hit(rule: SafetyRule, outcome: Outcome, *, current: bool = False) -> Hit:
+    """The rule's words with this patient's facts. current: said of a drug that is taken already."""
     facts = "; ".join(dict.fromkeys(fact.text for fact in outcome.facts))
-    reason = f"{rule.reason} Record: {facts}." if facts else rule.reason
+    words = rule.current_reason if current and rule.current_reason else rule.reason
     return Hit(
-        rule.key,
-        rule.kind,
-        rule.code,
-        rule.severity,
-        reason,
-        outcome.facts,
-        rule.action,
-        rule.citation,
-        rule.evidence,
-        rule.current,
-        rule.partner,
+        rule=rule.key,
+        kind=rule.kind,
+        code=rule.code,
+        severity=rule.severity,
+        reason=f"{words} Record: {facts}." if facts else words,
+        facts=outcome.facts,
+        action=rule.action,
+        citation=rule.citation,
+        evidence=rule.evidence,
+        level=rule.level,
+        current=rule.current,
+        partner=rule.partner,
     )
 
 
-def _questions(
+def asked_by(
     rule: SafetyRule, outcome: Outcome, patient: PatientView, safety: SafetyRules
 ) -> tuple[Question, ...]:
     """What to ask before the drug may be started: facts the rule needs, and what left a stop undecided."""

@@ -1,0 +1,121 @@
+"""Guideline knowledge as data: goals, unnoticed diagnoses, screening rules, gene-drug advice, ranking weights.
+
+Read from mappings/guidelines, mappings/screening and mappings/pharmacogenomics by
+`fhir_twin.recommendation.load_guidelines`; the legend of every key is in the README of each folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from fhir_twin.model.codes import Coding
+from fhir_twin.model.rules import Evidence, Predicate
+
+
+@dataclass(frozen=True, slots=True)
+class GoalVariant:
+    """Limits of a goal for some patients: the first variant whose `when` holds is taken. limits: analyte -> value
+    in canonical unit; why: in words."""
+
+    limits: tuple[tuple[str, Decimal], ...]
+    when: Predicate | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GoalRule:
+    """A target and for whom. description: with {limits} where the numbers go. comparator: "<", "<=", ">=".
+    relative: the limit is a share of the present value (0.95 = 5 % lower)."""
+
+    key: str
+    description: str
+    when: Predicate
+    variants: tuple[GoalVariant, ...]
+    comparator: str = "<"
+    relative: bool = False
+    unless: Predicate | None = None
+    due_days: int = 180
+    category: str = ""
+    priority: str = "medium-priority"
+    addresses: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GapRule:
+    """Something the record shows but nobody acted on (an undiagnosed disease, a missing test): propose `code`."""
+
+    key: str
+    kind: str
+    title: str
+    code: Coding
+    when: Predicate
+    reason: str
+    unless_done_days: int = 0
+    done: tuple[str, ...] = ()
+    strength: str = ""
+    certainty: str = ""
+    patient_text: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScreeningRule:
+    """A screening test: who, how often, what counts as done. done: (analyte key or code) -> days it is valid."""
+
+    key: str
+    kind: str
+    title: str
+    code: Coding
+    when: Predicate
+    grade: str
+    done: tuple[tuple[str, str, int], ...]
+    unless: Predicate | None = None
+    reason: str = ""
+    patient_text: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GeneAdvice:
+    """What a phenotype means for a drug. action: stop | caution | note; code is always GEN."""
+
+    key: str
+    gene: str
+    phenotypes: tuple[str, ...]
+    drugs: tuple[str, ...]
+    action: str
+    text: str
+    severity: str
+    strength: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How options are ordered. weights: outcome -> what one event counts (a judgement, written down in
+    mappings/guidelines/ranking.toml); covers: composite outcome -> outcomes inside it, which then do not count
+    again; least_events: smallest weighted 10-year change that is worth proposing; draws: Monte-Carlo draws behind
+    an interval (for ties); most: how many options of benefit a plan shows."""
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    covers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    least_events: float = 0.001
+    least_better: float = 0.8
+    least_gap: float = 0.1
+    draws: int = 200
+    most: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Guidelines:
+    goals: tuple[GoalRule, ...] = ()
+    gaps: tuple[GapRule, ...] = ()
+    screening: tuple[ScreeningRule, ...] = ()
+    genes: tuple[GeneAdvice, ...] = ()
+    ranking: Ranking = field(default_factory=Ranking)
+    measures: Mapping[str, Coding] = field(default_factory=dict)
+    units: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

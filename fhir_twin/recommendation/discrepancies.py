@@ -1,0 +1,83 @@
+"""Discrepancies in the record: values that could not be used, entries that could not be understood."""
+
+from __future__ import annotations
+
+from fhir_twin.model.plan import Finding
+from fhir_twin.model.twin import Point
+from fhir_twin.recommendation.case import Case
+
+# Reasons of the twin for leaving a value out that a clinician should look at (others are no fault of the record).
+WORDS = {
+    "unknown-unit": ("the unit is missing or not known for this test", "Correct the unit at the source."),
+    "unit-conflict": ("unit and value do not fit each other", "Check the unit and the value at the source."),
+    "mislabelled-unit": (
+        "unit and value do not fit each other",
+        "Check the unit and the value at the source.",
+    ),
+    "implausible": ("the value is not plausible", "Check for a typing error or a wrong unit."),
+}
+
+
+def discrepancies(case: Case) -> tuple[Finding, ...]:
+    """One finding per analyte and reason, per allergy and per drug that nobody could read."""
+    return (*_values(case), *_allergies(case), *_drugs(case))
+
+
+def _values(case: Case) -> tuple[Finding, ...]:
+    groups: dict[tuple[str, str], list[Point]] = {}
+    for point in case.twin.points:
+        if not point.used and point.reason in WORDS:
+            groups.setdefault((point.biomarker, point.reason), []).append(point)
+    return tuple(_value(key, reason, points, case) for (key, reason), points in sorted(groups.items()))
+
+
+def _value(analyte: str, reason: str, points: list[Point], case: Case) -> Finding:
+    words, check = WORDS[reason]
+    name = case.words.analyte(analyte)
+    dates = sorted({p.time.date().isoformat() for p in points if p.time})
+    when = f", {', '.join(dates[:3])}{' and others' if len(dates) > 3 else ''}" if dates else ""
+    count = f"{len(points)} values of {name} were" if len(points) > 1 else f"One value of {name} was"
+    return Finding(
+        key=f"value-{analyte}-{reason}",
+        code="VALIDAT",
+        severity="low",
+        text=f"{count} not used: {words}{when}.",
+        sources=tuple(sorted({p.source for p in points})),
+        check=check,
+    )
+
+
+def _allergies(case: Case) -> tuple[Finding, ...]:
+    unread = [
+        a for a in case.coded.allergies if a.allergy.active and not a.understood and not a.allergy.none_known
+    ]
+    if not unread:
+        return ()
+    names = ", ".join(sorted({a.allergy.concept.label for a in unread if a.allergy.concept.label}))
+    return (
+        Finding(
+            key="allergy-not-understood",
+            code="VALIDAT",
+            severity="moderate",
+            text=f"Allergy entries not matched to a drug or class: {names}. They are not checked automatically.",
+            sources=tuple(sorted({a.allergy.source for a in unread})),
+            check="Compare them with every proposed drug by hand; code the allergen.",
+        ),
+    )
+
+
+def _drugs(case: Case) -> tuple[Finding, ...]:
+    unread = [m for m in case.coded.medications if m.medication.current and not m.ingredients]
+    if not unread:
+        return ()
+    names = ", ".join(sorted({m.medication.concept.label for m in unread if m.medication.concept.label}))
+    return (
+        Finding(
+            key="drug-not-understood",
+            code="VALIDAT",
+            severity="moderate",
+            text=f"Current drugs whose ingredients are not known: {names}. Interactions with them are not checked.",
+            sources=tuple(sorted({m.medication.source for m in unread})),
+            check="Code the drug (RxNorm) or check its interactions by hand.",
+        ),
+    )

@@ -1,0 +1,109 @@
+"""load_guidelines: mappings/guidelines, screening and pharmacogenomics -> Guidelines. Legends in their READMEs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from fhir_twin.model.codes import LOINC, SNOMED, Coding
+from fhir_twin.model.guidelines import GapRule, GoalRule, GoalVariant, Guidelines, Ranking
+from fhir_twin.model.rules import Evidence
+from fhir_twin.rules.parse import parse
+from fhir_twin.rules.tables import cited, only, read_evidence
+from mappings import Source
+
+TOP = {"measures", "goal", "gap", "ranking", "evidence"}
+GOAL = {"key", "description", "when", "unless", "variant", "comparator", "relative", "due_days", "category"}
+GOAL |= {"priority", "addresses", "evidence"}
+GAP = {"key", "kind", "title", "loinc", "snomed", "display", "when", "reason", "strength", "certainty"}
+GAP |= {"patient_text", "evidence", "done", "unless_done_days"}
+
+
+def load_guidelines(source: Source) -> Guidelines:
+    """Read all guideline files. Raises ValueError naming file and key."""
+    goals: list[GoalRule] = []
+    gaps: list[GapRule] = []
+    ranking = Ranking()
+    measures: dict[str, list[str]] = {}
+    for name, table in source.toml("guidelines"):
+        only(table, TOP, name)
+        evidence = read_evidence(table, name)
+        measures.update(table.get("measures", {}))
+        goals += [_goal(row, f"{name}: {row.get('key')}", evidence) for row in table.get("goal", ())]
+        gaps += [_gap(row, f"{name}: {row.get('key')}", evidence) for row in table.get("gap", ())]
+        if "ranking" in table:
+            ranking = _ranking(table["ranking"], name)
+    _measured(goals, measures)
+    return Guidelines(
+        goals=tuple(goals),
+        gaps=tuple(gaps),
+        ranking=ranking,
+        measures={key: Coding(LOINC, row[0], row[1]) for key, row in measures.items()},
+        units={key: (row[2], row[3]) for key, row in measures.items()},
+        aliases={key: tuple(row[4:]) for key, row in measures.items()},
+    )
+
+
+def _goal(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> GoalRule:
+    only(row, GOAL, where)
+    return GoalRule(
+        key=row["key"],
+        description=row["description"],
+        when=parse(row["when"], where),
+        variants=tuple(_variant(v, where) for v in row["variant"]),
+        comparator=row.get("comparator", "<"),
+        relative=row.get("relative", False),
+        unless=parse(row["unless"], where) if "unless" in row else None,
+        due_days=row.get("due_days", 180),
+        category=row.get("category", ""),
+        priority=row.get("priority", "medium-priority"),
+        addresses=tuple(row.get("addresses", ())),
+        evidence=cited(row, evidence, where),
+    )
+
+
+def _variant(row: Mapping[str, Any], where: str) -> GoalVariant:
+    only(row, {"when", "limits", "why"}, where)
+    limits = tuple((key, Decimal(str(value))) for key, value in row["limits"].items())
+    return GoalVariant(limits, parse(row["when"], where) if "when" in row else None, row.get("why", ""))
+
+
+def _gap(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> GapRule:
+    only(row, GAP, where)
+    return GapRule(
+        key=row["key"],
+        kind=row["kind"],
+        title=row["title"],
+        code=_code(row, where),
+        when=parse(row["when"], where),
+        reason=row["reason"],
+        unless_done_days=row.get("unless_done_days", 0),
+        done=tuple(row.get("done", ())),
+        strength=row.get("strength", ""),
+        certainty=row.get("certainty", ""),
+        patient_text=row.get("patient_text", ""),
+        evidence=cited(row, evidence, where),
+    )
+
+
+def _code(row: Mapping[str, Any], where: str) -> Coding:
+    if "loinc" in row:
+        return Coding(LOINC, row["loinc"], row["display"])
+    if "snomed" in row:
+        return Coding(SNOMED, row["snomed"], row["display"])
+    raise ValueError(f"{where}: needs loinc or snomed")
+
+
+def _ranking(row: Mapping[str, Any], where: str) -> Ranking:
+    only(row, {"weights", "covers", "least_events", "least_better", "least_gap", "draws", "most"}, where)
+    covers = {key: tuple(parts) for key, parts in row["covers"].items()}
+    return Ranking(**{**row, "covers": covers})
+
+
+def _measured(goals: list[GoalRule], measures: Mapping[str, list[str]]) -> None:
+    for goal in goals:
+        for variant in goal.variants:
+            unknown = [key for key, _ in variant.limits if key not in measures]
+            if unknown:
+                raise ValueError(f"goal {goal.key}: no [measures] entry for {', '.join(unknown)}")

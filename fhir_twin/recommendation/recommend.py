@@ -1,0 +1,124 @@
+"""recommend: from twin and trajectories to the plan. Pure; the order of the record's entries does not matter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fhir_twin.model.coded import CodedChart
+from fhir_twin.model.guidelines import Guidelines
+from fhir_twin.model.intervention import Interventions
+from fhir_twin.model.plan import Plan, Recommendation
+from fhir_twin.model.rules import SafetyRules
+from fhir_twin.model.scenario import Proposals, Rejection, Trajectory
+from fhir_twin.model.twin import Twin
+from fhir_twin.recommendation.case import Case, make_case
+from fhir_twin.recommendation.discrepancies import discrepancies
+from fhir_twin.recommendation.explain import citations, recommendation
+from fhir_twin.recommendation.goals import Target, propose_goals
+from fhir_twin.recommendation.limits import limits
+from fhir_twin.recommendation.questions import merge, tests
+from fhir_twin.recommendation.rank import Option, best_of_families, options, ranks, worth
+from fhir_twin.recommendation.refuse import only_safety, refusal
+from fhir_twin.recommendation.safety import review
+
+
+def recommend(
+    coded: CodedChart,
+    twin: Twin,
+    proposals: Proposals,
+    trajectories: tuple[Trajectory, ...],
+    interventions: Interventions,
+    guidelines: Guidelines,
+    safety: SafetyRules,
+    *,
+    version: str,
+) -> Plan:
+    """The plan. version: of the knowledge. A refused plan says why and proposes nothing; under consent denial it
+    holds nothing of the record at all."""
+    chart = coded.chart
+    empty = Plan(
+        subject=twin.subject or chart.patient.source,
+        as_of=chart.as_of,
+        patient_label=chart.patient.name,
+        knowledge_version=version,
+        model_version=twin.model_version,
+    )
+    refused = refusal(coded, twin)
+    if refused:
+        return replace(empty, refused=refused, completeness=chart.completeness)
+    case = make_case(coded, twin, proposals, trajectories, interventions, guidelines, safety)
+    return _plan(empty, case)
+
+
+def _plan(empty: Plan, case: Case) -> Plan:
+    reviewed = review(case)
+    safety_only = only_safety(case.patient)
+    goals, targets = ((), ()) if safety_only else propose_goals(case)
+    chosen, rejected = ((), ()) if safety_only else _choose(case, targets, first=len(reviewed.stops) + 1)
+    questions = merge(() if safety_only else case.proposals.questions, reviewed.questions)
+    proposals = [*reviewed.stops, *chosen]
+    proposals += tests(questions, len(proposals) + 1, case)
+    return replace(
+        empty,
+        recommendations=tuple(proposals),
+        goals=goals,
+        rejected=tuple(sorted({*case.proposals.rejected, *rejected}, key=lambda r: (r.scenario.key, r.rule))),
+        questions=questions,
+        risks=() if safety_only else case.risks,
+        findings=(*reviewed.findings, *discrepancies(case)),
+        estimates=tuple(case.twin.estimate(key) for key in case.twin.biomarkers),
+        completeness=case.coded.chart.completeness,
+        addresses=tuple(dict.fromkeys(s for r in proposals for s in r.addresses)),
+        sources=tuple(sorted({s for r in proposals for s in r.sources})),
+        limits=limits(case, safety_only),
+    )
+
+
+def _choose(
+    case: Case, targets: tuple[Target, ...], first: int
+) -> tuple[tuple[Recommendation, ...], tuple[Rejection, ...]]:
+    """The best option of each family that is worth it, ranked; the others are rejected with the reason."""
+    ranking = case.guidelines.ranking
+    scored = options(case, targets)
+    rejected = [_unproven(o) for o in scored if not citations(o.intervention)]
+    sound = tuple(o for o in scored if citations(o.intervention))
+    rejected += [_too_little(o) for o in sound if not worth(o, ranking)]
+    families = best_of_families(tuple(o for o in sound if worth(o, ranking)))
+    shown = families[: ranking.most]
+    rejected += [_lower(best) for best, _ in families[ranking.most :]]
+    places = ranks(tuple(best for best, _ in shown), first)
+    chosen = tuple(
+        recommendation(best, others, place, case) for (best, others), place in zip(shown, places, strict=True)
+    )
+    return chosen, tuple(rejected)
+
+
+def _unproven(option: Option) -> Rejection:
+    return Rejection(
+        option.trajectory.scenario,
+        "evidence",
+        "not-indicated",
+        "No source for its benefit has been verified.",
+    )
+
+
+def _too_little(option: Option) -> Rejection:
+    if option.events is None:
+        reason = "No risk equation applies, and it would bring no goal noticeably closer."
+    elif option.events > 0:
+        reason = f"It would cause about {1000 * option.events:.0f} more events per 1,000 people in 10 years."
+    else:
+        reason = (
+            f"Expected benefit is small: about {1000 * -option.events:.1f} events avoided per 1,000 people in 10 years "
+            "and no unmet goal brought closer."
+        )
+    return Rejection(option.trajectory.scenario, "benefit", "not-indicated", reason)
+
+
+def _lower(option: Option) -> Rejection:
+    return Rejection(
+        option.trajectory.scenario,
+        "most",
+        "lower-priority",
+        "Would help, but less than the options shown; a plan shows a limited number at a time.",
+    )

@@ -1,0 +1,167 @@
+"""Medication review: what safety rules say of the drugs that the patient takes already.
+
+Each drug is judged against the record without itself (else every drug would be its own duplicate). One rule
+gives one finding, however many drugs or entries it concerns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from fhir_twin.model.coded import CodedMedication
+from fhir_twin.model.codes import Concept
+from fhir_twin.model.plan import Citation, Finding, Reason, Recommendation
+from fhir_twin.model.rules import Hit
+from fhir_twin.model.scenario import Question
+from fhir_twin.recommendation.case import Case
+from fhir_twin.rules.predicates import evaluate
+from fhir_twin.rules.safety import allergy_hits, asked_by, hit
+from fhir_twin.rules.view import PatientView, view
+
+ORDER = {"high": 0, "moderate": 1, "low": 2}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Drug:
+    """One drug now taken: all its entries in the record."""
+
+    name: str
+    entries: tuple[CodedMedication, ...]
+    names: frozenset[str]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(sorted({m.medication.source for m in self.entries}))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Review:
+    """findings: for the DetectedIssues; stops: drugs to stop; questions: facts missing about drugs now taken."""
+
+    findings: tuple[Finding, ...]
+    stops: tuple[Recommendation, ...]
+    questions: tuple[Question, ...]
+
+
+def review(case: Case) -> Review:
+    """Judge every current drug. Pure; the order of the record's entries does not matter."""
+    hits: list[tuple[Drug, Hit]] = []
+    asked: dict[str, Question] = {}
+    for drug in current_drugs(case):
+        for found, question in _judge(drug, case):
+            if found is not None:
+                hits.append((drug, found))
+            if question is not None:
+                asked.setdefault(
+                    question.key, replace(question, reason=f"{question.reason} Takes {drug.name}.")
+                )
+    findings = _merge(hits)
+    stops = tuple(_stop(drug, own) for drug, own in _to_stop(hits))
+    return Review(findings, stops, tuple(asked[key] for key in sorted(asked)))
+
+
+def current_drugs(case: Case) -> tuple[Drug, ...]:
+    """Current drugs by their ingredients (two entries of one drug are one drug), by name."""
+    groups: dict[tuple[str, ...], list[CodedMedication]] = {}
+    for entry in case.coded.medications:
+        if entry.medication.current and entry.ingredients:
+            groups.setdefault(tuple(sorted(entry.ingredients)), []).append(entry)
+    drugs = []
+    for ingredients, entries in sorted(groups.items()):
+        names = frozenset(ingredients).union(*(entry.classes for entry in entries))
+        drugs.append(Drug(" with ".join(ingredients), tuple(entries), names))
+    return tuple(drugs)
+
+
+def _judge(drug: Drug, case: Case) -> Iterator[tuple[Hit | None, Question | None]]:
+    safety = case.safety
+    own = {id(entry) for entry in drug.entries}
+    rest = tuple(m for m in case.coded.medications if id(m) not in own)
+    others = view(replace(case.coded, medications=rest), case.twin, case.risks)
+    for allergy in allergy_hits(others, drug.names, drug.names, safety, "stop"):
+        yield replace(allergy, current="review"), None
+    for rule in safety.rules_for(drug.names):
+        if rule.current == "none":
+            continue
+        outcome = evaluate(rule.when, _seen(others, case.patient, rule.partner), safety.words)
+        if outcome.value:
+            yield hit(rule, outcome, current=True), None
+        for question in asked_by(rule, outcome, case.patient, safety):
+            yield None, question
+
+
+def _seen(others: PatientView, all_drugs: PatientView, partner: str) -> PatientView:
+    """Pairs are judged against the other drugs; everything else (dose of the drug itself) against the whole."""
+    return others if partner else all_drugs
+
+
+def _merge(hits: list[tuple[Drug, Hit]]) -> tuple[Finding, ...]:
+    """One finding per rule and set of sources; the two directions of a pair share the stem of the key."""
+    merged: dict[str, tuple[Hit, set[str], set[str]]] = {}
+    for drug, found in hits:
+        stem = found.rule.split(":")[0]
+        kept = merged.setdefault(stem, (found, set(), set()))
+        kept[1].update((*drug.sources, *found.sources))
+        kept[2].add(drug.name)
+    findings = [_finding(stem, *parts) for stem, parts in merged.items()]
+    return tuple(sorted(findings, key=lambda f: (ORDER[f.severity], f.key)))
+
+
+def _finding(stem: str, found: Hit, sources: set[str], drugs: set[str]) -> Finding:
+    names = " and ".join(sorted(drugs))
+    return Finding(
+        key=f"drug-{stem}",
+        code=found.code,
+        severity=found.severity,
+        text=f"{_capital(names)}: {found.reason}",
+        sources=tuple(sorted(sources)),
+        check=found.action,
+        citation=_citation(found),
+    )
+
+
+def _to_stop(hits: list[tuple[Drug, Hit]]) -> list[tuple[Drug, tuple[Hit, ...]]]:
+    """Drugs that a rule says to stop. Of a pair only the finding is shown: which of the two to keep is a choice."""
+    stops: dict[str, tuple[Drug, list[Hit]]] = {}
+    for drug, found in hits:
+        if found.current == "stop" and not found.partner:
+            stops.setdefault(drug.name, (drug, []))[1].append(found)
+    return [(drug, tuple(own)) for _, (drug, own) in sorted(stops.items())]
+
+
+def _stop(drug: Drug, hits: tuple[Hit, ...]) -> Recommendation:
+    """Propose to stop a drug that is contraindicated for this patient."""
+    entry = drug.entries[0]
+    concept = entry.medication.concept
+    why = tuple(Reason(h.reason, h.sources) for h in hits)
+    actions = tuple(dict.fromkeys(h.action for h in hits if h.action))
+    return Recommendation(
+        key=f"stop-{'-'.join(sorted(entry.ingredients))}",
+        kind="stop",
+        title=f"Stop {drug.name}",
+        code=Concept(concept.codings, concept.text or drug.name),
+        rank=1,
+        why=why,
+        cautions=tuple(Reason(action) for action in actions),
+        monitoring=(
+            "Agree on a replacement before stopping if the drug treats a disease that still needs treatment.",
+        ),
+        strength="contraindication",
+        certainty="high" if all(any(e.verified for e in h.evidence) for h in hits) else "",
+        what_would_change=("The record is wrong about the drug or about the reason above.",),
+        citations=tuple(c for h in hits if (c := _citation(h)) is not None),
+        addresses=tuple(s for h in hits for s in h.sources if s.startswith("Condition/")),
+        sources=tuple(dict.fromkeys((*drug.sources, *(s for h in hits for s in h.sources)))),
+        patient_text=f"Your record suggests that {drug.name} may not be safe for you now. "
+        "Do not change it by yourself: ask your clinician soon.",
+        stop=True,
+    )
+
+
+def _citation(found: Hit) -> Citation | None:
+    return found.evidence[0].citation(found.rule.split(":")[0]) if found.evidence else None
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
