@@ -78,3 +78,15 @@ def test_nothing_in_the_product_needs_the_reference_folder() -> None:
 def test_the_top_level_is_what_the_user_fixed() -> None:
     for name in ("setup.cfg", "README.md", "fhir_twin", "terminology", "mappings", "tests", "Dockerfile"):
         assert (ROOT / name).exists(), name
+
+
+def test_the_model_library_is_used_at_one_place_only() -> None:
+    """fhir.resources is slow and lossy (MDL-4..7): only fhir/validate.py may know it."""
+    users = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.split(".")[:2] == ["fhir", "resources"] for name in names):
+                users.add(str(path.relative_to(ROOT)))
+    assert users <= {"fhir_twin/fhir/validate.py"}
