@@ -12,10 +12,9 @@ from typing import Any
 
 from fhir_twin.errors import InvalidInput, Issue
 
-BUNDLE_TYPES = frozenset(
-    ("searchset", "collection", "transaction", "transaction-response", "batch", "batch-response")
-    + ("history", "document", "message")
-)
+_SEARCHES = ("searchset", "history", "collection", "document", "message")
+_INTERACTIONS = ("transaction", "transaction-response", "batch", "batch-response")
+BUNDLE_TYPES = frozenset((*_SEARCHES, *_INTERACTIONS))
 MAX_ENTRIES = 1_000_000
 # A batch of searches answers with Bundles inside the Bundle; nobody nests deeper.
 MAX_NESTING = 3

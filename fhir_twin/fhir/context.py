@@ -14,12 +14,25 @@ from fhir_twin.fhir import elements
 from fhir_twin.fhir import structs as s
 from fhir_twin.fhir.bundle import Resource
 from fhir_twin.fhir.moments import Moment, moment
-from fhir_twin.fhir.references import Index, contained
+from fhir_twin.fhir.resolve import Index, contained
 from fhir_twin.model.codes import Concept
 
-R = TypeVar("R", bound=s.Resource)
+E = TypeVar("E", bound=s.Element)
 # The same finding is told for this many resources one by one; the rest are counted.
 TOLD_ONE_BY_ONE = 20
+SKIPPED_STATUSES = frozenset(
+    [
+        "entered-in-error",
+        "cancelled",
+        "registered",
+        "unknown",
+        "refuted",
+        "not-done",
+        "draft",
+        "rejected",
+        "proposed",
+    ]
+)
 
 
 class Issues:
@@ -93,22 +106,27 @@ class Context:
         self.issues.count("information", "informational", f"{kind} dated after as_of: not looked at")
 
     def skip_status(self, kind: str, status: str) -> None:
-        self.issues.count("information", "informational", f"{kind} with status {status}: not used")
+        """status is named only when it is a code we know: anything else could be anybody's text."""
+        named = (
+            f"with status {status}" if status in SKIPPED_STATUSES else "with a status that R4 does not have"
+        )
+        self.issues.count("information", "informational", f"{kind} {named}: not used")
 
     def concept_of(self, reference: s.Reference | None, raw: Resource, field_name: str) -> Concept:
         """The concept at `field_name` of the resource a reference means; its display as text when not there."""
         if reference is None:
             return elements.EMPTY
         found = self.resource_of(reference, raw)
-        given = found.get(field_name) if found is not None else None
-        if isinstance(given, dict):
-            try:
-                concept = elements.concept(msgspec.convert(given, s.CodeableConcept))
-            except (msgspec.ValidationError, RecursionError):
-                concept = elements.EMPTY
-            if not elements.is_empty(concept):
-                return concept
-        return Concept((), (reference.display or "").strip())
+        given = self.convert(found.get(field_name), s.CodeableConcept) if found is not None else None
+        concept = elements.concept(given)
+        return Concept((), (reference.display or "").strip()) if elements.is_empty(concept) else concept
+
+    def convert(self, given: object, kind: type[E]) -> E | None:
+        """A part of a referenced resource as a struct; None when it is not there or of a wrong type."""
+        try:
+            return msgspec.convert(given, kind) if given is not None else None
+        except (msgspec.ValidationError, RecursionError):
+            return None
 
     def resource_of(self, reference: s.Reference | None, raw: Resource) -> Resource | None:
         """The raw resource a reference means: contained in `raw`, else in the Bundle."""

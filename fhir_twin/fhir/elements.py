@@ -133,6 +133,12 @@ def is_sane(value: Decimal) -> bool:
     return value.is_finite() and SMALLEST <= value.adjusted() <= LARGEST
 
 
+def whole(number: int) -> Decimal | None:
+    """An integer as Decimal; None when it is of no size a measured value can have."""
+    value = Decimal(number)
+    return value if is_sane(value) else None
+
+
 # --- numbers written as text -----------------------------------------------------------------------
 Style = Literal["plain", "thousands-comma", "decimal-comma", "ambiguous-comma"]
 
