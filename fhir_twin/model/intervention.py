@@ -110,7 +110,9 @@ class Intervention:
     classes: drug classes it belongs to (for "already taken" and safety); ingredients: RxNorm ingredient names it
     may be ordered as; family: at most one intervention per family in a scenario ("ras"); starter: the dose
     first proposed; step_up: dose ladder for those already on it; indication: who may get it (None = every
-    adult); burden 0 (none) .. 1; route: in words, which path (biomarker or class ratio) carries the event effect.
+    adult); burden 0 (none) .. 1;
+    offer: doses shown side by side (default: the starter); current: what a drug taken already counts as,
+    (ingredient, ((up to mg a day, dose key), ...)); route: in words, which path (biomarker or class ratio) carries the event effect.
     """
 
     key: str
@@ -141,6 +143,8 @@ class Intervention:
     monitoring: tuple[str, ...] = ()
     patient_text: str = ""
     route: str = ""
+    offer: tuple[str, ...] = ()
+    current: tuple[tuple[str, tuple[tuple[float, str], ...]], ...] = ()
     evidence: tuple[Evidence, ...] = ()
     unverified: tuple[str, ...] = ()
 
@@ -160,10 +164,31 @@ class Intervention:
 
 
 @dataclass(frozen=True, slots=True)
+class Combination:
+    """Several interventions shown as one option when all are allowed, `when` holds and none of `unless` is allowed."""
+
+    members: tuple[str, ...]
+    name: str
+    when: Predicate | None = None
+    unless: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EquationInput:
+    """How an input of a risk equation is asked for when the record lacks it."""
+
+    key: str
+    question: str
+    loinc: str
+
+
+@dataclass(frozen=True, slots=True)
 class Interventions:
-    """All interventions, in the order of their files."""
+    """All interventions, in the order of their files; combinations; how to ask for the equations' inputs."""
 
     items: tuple[Intervention, ...]
+    combinations: tuple[Combination, ...] = ()
+    inputs: tuple[EquationInput, ...] = ()
 
     def get(self, key: str) -> Intervention:
         """Raises KeyError for an unknown key."""

@@ -169,8 +169,8 @@ def _numbers(item: Input, given: Any) -> tuple[Array, Mask]:
     return numbers, np.asarray(bad)
 
 
-def _float(value: object) -> float:
-    return np.nan if value is None else float(value)  # type: ignore[arg-type]
+def _float(value: Any) -> float:
+    return np.nan if value is None else float(value)
 
 
 def _words(item: Input, given: Any) -> tuple[Array, Mask]:
@@ -181,10 +181,10 @@ def _words(item: Input, given: Any) -> tuple[Array, Mask]:
     numbers = np.full(words.shape, np.nan)
     bad = np.zeros(words.shape, dtype=bool)
     for index in np.ndindex(words.shape):
-        word = words[index]
-        if word is None or (isinstance(word, float) and np.isnan(word)) or word == "":
+        word = "" if words[index] is None else str(words[index]).strip().lower()
+        if word in ("", "nan"):
             continue
-        number = table.get(str(word).strip().lower())
+        number = table.get(word)
         bad[index] = number is None
         numbers[index] = np.nan if number is None else number
     return numbers, bad

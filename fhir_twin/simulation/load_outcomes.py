@@ -1,0 +1,69 @@
+"""mappings/outcomes -> Outcomes: trial ratios per unit of biomarker, site recalibration, region, utilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fhir_twin.model.intervention import Calibration, Evidence, Outcomes, TrialRatio
+from fhir_twin.simulation.load import OUTCOMES, evidence_of
+from mappings import Source
+
+FOLDER = "outcomes"
+REGIONS = ("north-america", "elsewhere")
+SCORE2_REGIONS = ("low", "moderate", "high", "very-high")
+
+
+def load_outcomes(source: Source) -> Outcomes:
+    """Read mappings/outcomes. A site's overlay may add or replace `recalibration.toml` and `site.toml`.
+
+    Raises ValueError naming file and key."""
+    tables = dict(source.toml(FOLDER))
+    ratios = tables.get("trial-ratios.toml")
+    if ratios is None:
+        raise ValueError(f"{FOLDER}: trial-ratios.toml is missing")
+    site = tables.get("site.toml", {})
+    region, score2 = site.get("kfre_region", "north-america"), site.get("score2_region", "moderate")
+    if region not in REGIONS or score2 not in SCORE2_REGIONS:
+        raise ValueError(f"{FOLDER}/site.toml: unknown region")
+    return Outcomes(
+        trial_ratios=_ratios(ratios),
+        calibrations=_calibrations(tables.get("recalibration.toml", {})),
+        region=region,
+        score2_region=score2,
+        citations=_citations(tables),
+    )
+
+
+def _ratios(table: dict[str, Any]) -> tuple[TrialRatio, ...]:
+    where = f"{FOLDER}/trial-ratios.toml"
+    evidence = {e.key: e for e in evidence_of(where, table.get("evidence", []))}
+    found: dict[tuple[str, str], TrialRatio] = {}
+    for row in table.get("ratio", []):
+        key = (row["biomarker"], row["outcome"])
+        if row["evidence"] not in evidence:
+            raise ValueError(f"{where}: {key} cites an unknown evidence key")
+        if row["outcome"] not in OUTCOMES or key in found:
+            raise ValueError(f"{where}: {key} is twice there or no outcome")
+        if not row["low"] < row["ratio"] < row["high"] or row["per"] == 0:
+            raise ValueError(f"{where}: {key} needs low < ratio < high and per")
+        if evidence[row["evidence"]].verified:
+            found[key] = TrialRatio(**{**row, "evidence": evidence[row["evidence"]]})
+    return tuple(found.values())
+
+
+def _calibrations(table: dict[str, Any]) -> tuple[Calibration, ...]:
+    where = f"{FOLDER}/recalibration.toml"
+    found = tuple(Calibration(**row) for row in table.get("recalibration", []))
+    if len({c.equation for c in found}) != len(found):
+        raise ValueError(f"{where}: an equation is recalibrated twice")
+    if any(c.slope <= 0.0 for c in found):
+        raise ValueError(f"{where}: the slope must be positive")
+    return found
+
+
+def _citations(tables: dict[str, dict[str, Any]]) -> tuple[tuple[str, Evidence], ...]:
+    return tuple(
+        (name.removesuffix(".toml"), item)
+        for name, table in tables.items()
+        for item in evidence_of(f"{FOLDER}/{name}", table.get("evidence", []))
+    )
