@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fhir_twin.dynamics.equations import prevent
+from fhir_twin.dynamics.equations.coefficients import rows
 from fhir_twin.dynamics.equations.registry import EQUATIONS, calculate
 
 # The worked example of the paper's supplement, as printed by the R packages preventr and CVrisk.
@@ -89,10 +90,16 @@ def test_missing_input_is_refused_and_never_assumed() -> None:
 
 
 def test_optional_inputs_use_the_published_missing_term() -> None:
-    with_uacr = float(calculate("prevent_uacr_10y_cvd", **WOMAN, uacr=300))
+    """Missing UACR counts as ln(UACR) = 0 plus the published "missing" coefficient, nothing else."""
+    row = next(
+        r for r in rows("prevent") if (r["model"], r["years"], r["term"]) == ("uacr", "10", "uacr-missing")
+    )
+    at_one = float(calculate("prevent_uacr_10y_cvd", **WOMAN, uacr=1))
     without = float(calculate("prevent_uacr_10y_cvd", **WOMAN))
-    low = float(calculate("prevent_uacr_10y_cvd", **WOMAN, uacr=5))
-    assert low < without < with_uacr
+    assert np.log(without / (1 - without)) - np.log(at_one / (1 - at_one)) == pytest.approx(
+        float(row["female-cvd"]), abs=1e-9
+    )
+    assert float(calculate("prevent_uacr_10y_cvd", **WOMAN, uacr=300)) > at_one
 
 
 def test_unreadable_input_is_refused_not_raised() -> None:
