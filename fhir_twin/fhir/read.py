@@ -55,6 +55,8 @@ from fhir_twin.model.chart import (
     Problem,
 )
 
+UNFORESEEN = "could not be read: an element has a value that was not foreseen"
+
 R = TypeVar("R", bound=s.Resource)
 T = TypeVar("T")
 
@@ -72,6 +74,9 @@ class _Shelf:
     goals: list[PatientGoal] = field(default_factory=list)
     consents: list[Consent] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+
+
+_Reader = Callable[[Entry, Context, _Shelf], None]
 
 
 def read_chart(
@@ -129,18 +134,31 @@ def _read_all(entries: tuple[Entry, ...], subject: Subject, context: Context) ->
         read = _READERS.get(entry.type)
         if read is None:
             continue
-        if is_own(entry.raw, devices):
+        if is_own(entry.raw, devices) and not is_adopted(entry.raw):
             issues.count(
                 "information", "informational", "resources are fhir-twin's own earlier output: not read back"
             )
         elif in_error(entry.raw):
             context.skip_status(entry.type, "entered-in-error")
-        elif is_about(entry.raw, entry.source, subject, context.index, issues):
-            # A Consent that is not understood must not pass for "no consent": its reader says so (CN-3).
-            if entry.type == "Consent" or is_understood(entry.raw, entry.source, issues):
-                note_labels(entry.raw, entry.source, issues)
-                read(entry, context, shelf)
+        elif is_about(entry.raw, entry.source, subject, context.index, issues) and _may_read(entry, issues):
+            note_labels(entry.raw, entry.source, issues)
+            _read(entry, read, context, shelf)
     return shelf
+
+
+def _may_read(entry: Entry, issues: Issues) -> bool:
+    """A Consent that is not understood must not pass for "no consent": its reader says so itself (CN-3)."""
+    return entry.type == "Consent" or is_understood(entry.raw, entry.source, issues)
+
+
+def _read(entry: Entry, read: _Reader, context: Context, shelf: _Shelf) -> None:
+    """Last line of defence: a value that a reader did not foresee costs its resource, not the record."""
+    try:
+        read(entry, context, shelf)
+    except (ValueError, ArithmeticError, RecursionError):
+        context.issues.add("error", "exception", UNFORESEEN, entry.source)
+        if entry.type == "Consent":
+            shelf.consents.append(unreadable_consent(entry.raw, entry.source))
 
 
 def _convert(entry: Entry, kind: type[R], issues: Issues) -> R | None:
@@ -160,7 +178,6 @@ def _once(genes: list[GeneResult]) -> tuple[GeneResult, ...]:
 
 
 # --- one small function per type -------------------------------------------------------------------
-_Reader = Callable[[Entry, Context, _Shelf], None]
 
 
 def _plain(

@@ -98,8 +98,9 @@ def genes_in_text(text: str, source: str, time: datetime | None) -> list[GeneRes
     """ "CYP2C19 *1/*2; SLCO1B1 *1/*5": the words from one gene to the next belong to it."""
     marks = list(_GENE.finditer(text))
     results = []
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
-        words = text[mark.start() : following.start() if following else len(text)].strip(" ;,.")
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    for mark, end in zip(marks, ends, strict=False):
+        words = text[mark.start() : end].strip(" ;,.")
         diplotype, phenotype = diplotype_in_text(words), phenotype_in_text(words)
         if diplotype or phenotype:
             results.append(GeneResult(source, mark[1].upper(), diplotype, phenotype, "", words, time))
