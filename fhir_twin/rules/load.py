@@ -6,7 +6,7 @@ service with broken safety knowledge refuses to start.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from fhir_twin.model.rules import CrossReaction, Evidence, Fact, Predicate, SafetyRule, SafetyRules, Words
@@ -69,15 +69,26 @@ def group_labels(source: Source) -> dict[str, str]:
 
 
 def drug_classes(source: Source) -> dict[str, frozenset[str]]:
-    """class -> member ingredients, from mappings/drug-classes."""
-    return {key: frozenset(members) for key, members in _classes(source)}
-
-
-def _classes(source: Source) -> Iterator[tuple[str, list[str]]]:
+    """class -> all its member ingredients, from mappings/drug-classes (a class includes the members of others)."""
+    own: dict[str, set[str]] = {}
+    includes: dict[str, tuple[str, ...]] = {}
     for _, table in source.toml("drug-classes"):
-        for row in table.get("class", ()):
-            members = row.get("members", row.get("member", ()))
-            yield row["key"], [m["name"] if isinstance(m, Mapping) else str(m) for m in members]
+        for row in table.get("ingredient", ()):
+            for name in row["classes"]:
+                own.setdefault(name, set()).add(row["name"])
+        for name, row in table.get("class", {}).items():
+            own.setdefault(name, set())
+            includes[name] = tuple(row.get("includes", ()))
+    return {name: frozenset(_members(name, own, includes, ())) for name in sorted(own)}
+
+
+def _members(
+    name: str, own: Mapping[str, set[str]], includes: Mapping[str, tuple[str, ...]], above: tuple[str, ...]
+) -> set[str]:
+    if name in above:
+        raise ValueError(f"drug-classes: {name} includes itself")
+    parts = (_members(part, own, includes, (*above, name)) for part in includes.get(name, ()))
+    return own.get(name, set()).union(*parts)
 
 
 def _rule(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> SafetyRule:

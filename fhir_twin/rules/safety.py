@@ -14,9 +14,6 @@ from fhir_twin.rules.kleene import Outcome
 from fhir_twin.rules.predicates import evaluate
 from fhir_twin.rules.view import PatientView, view
 
-# What a leaf that could not be told is asked as (leaf op -> key of the fact; "" = the leaf's own key).
-FACT_OF = {"pregnant": "pregnancy", "latest": "", "age": "age", "sex": "sex", "smoking": "smoking"}
-
 
 def judge(
     coded: CodedChart,
@@ -80,18 +77,14 @@ def hit(rule: SafetyRule, outcome: Outcome, *, current: bool = False) -> Hit:
 def asked_by(
     rule: SafetyRule, outcome: Outcome, patient: PatientView, safety: SafetyRules
 ) -> tuple[Question, ...]:
-    """What to ask before the drug may be started: facts the rule needs, and what left a stop undecided."""
+    """What to ask before the drug may be started: facts the rule needs, and merely possible diseases that leave a
+    stop undecided. Other unknown values (nobody measures CK in everybody) leave a rule silent."""
     keys = [need for need in rule.needs if not evaluate(safety.facts[need].known, patient).value]
     found = []
     if outcome.value is None and rule.level == "stop":
-        keys += [_fact_key(op, key) for op, key in outcome.missing]
         found = [_unsure(key, patient, safety) for op, key in outcome.missing if op == "has"]
-    facts = [safety.facts[key] for key in dict.fromkeys(keys) if key in safety.facts]
+    facts = [safety.facts[key] for key in dict.fromkeys(keys)]
     return (*found, *(_ask(fact) for fact in facts if _concerns(fact, patient)))
-
-
-def _fact_key(op: str, key: str) -> str:
-    return (FACT_OF[op] or key) if op in FACT_OF else ""
 
 
 def _concerns(fact: Fact, patient: PatientView) -> bool:
