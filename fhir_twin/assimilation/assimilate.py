@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fhir_twin.assimilation.prior import prior_belief, slope_regimes
 from fhir_twin.assimilation.visits import Group, Table, tabulate
 from fhir_twin.dynamics.kalman import Belief, Robust, Trace, kalman_filter
 from fhir_twin.dynamics.layout import Layout, build_layout
+from fhir_twin.dynamics.prior import ageing_rates, prior_belief, slope_regimes
 from fhir_twin.dynamics.state_space import propagate
 from fhir_twin.model.biomarker import BiomarkerModel, BiomarkerSet, TreatmentEffect
 from fhir_twin.model.twin import Array, Memory, Point, Profile, TreatmentTerm
@@ -48,7 +48,6 @@ def start_memory(
     """The prior, one belief per slope regime, at the reference time. age: years at that time."""
     layout = build_layout(known, terms)
     mean, covariance = prior_belief(known, layout, profile, age)
-    n, m = layout.design.shape
     beliefs = [(0.0, mean, covariance)]
     for row, column in layout.slopes:
         split = []
@@ -63,7 +62,7 @@ def start_memory(
         mean=np.array([b[1] for b in beliefs]),
         covariance=np.array([b[2] for b in beliefs]),
         time=reference,
-        seen=(0,) * n,
+        seen=(0,) * len(known.models),
         reference=reference,
         day=-1,
         terms=terms,
@@ -83,7 +82,7 @@ def advance(
 ) -> Assimilated:
     """Assimilate `groups` (later than the memory) and read the state at `as_of`. O(number of new groups)."""
     layout = build_layout(known, memory.terms)
-    drift = ageing(known.models, profile)
+    drift = ageing_rates(known.models, profile.sex)
     table = tabulate(groups, len(known.models), drift, memory.reference)
     traces: list[Trace] = []
     for part, starting in _segments(table, layout, memory.time, as_of):
@@ -116,15 +115,6 @@ def contributions(points: Sequence[Point], groups: Sequence[Group], result: Assi
         for index in group.members:
             done[index] = replace(done[index], gain=gain * share, shift=shift * share, weight=weight)
     return tuple(done)
-
-
-def ageing(models: Sequence[BiomarkerModel], profile: Profile) -> Array:
-    """Known change per year (model scale), (n,): that of the sex, the mean of both when it is unknown."""
-    drift = []
-    for model in models:
-        known = model.ageing
-        drift.append(known.get(profile.sex, 0.0) if profile.sex else sum(known.values()) / max(len(known), 1))
-    return np.array(drift)
 
 
 def _segments(
@@ -174,35 +164,45 @@ def _ignite(
     mean, covariance = memory.mean.copy(), memory.covariance.copy()
     at = memory.time if term.start == -math.inf else max(term.start, memory.time)
     load = layout.loadings(np.array([at]), memory.reference)[0][row]
-    level = np.exp(mean @ load)
-    expected = np.array([adapted_mean(effect, v) for v in level])
-    mean[:, column], variance = expected, effect.spread**2
-    kin = _kin(known.models[row], layout, row, column, effect, covariance)
+    expected = np.array([adapted_mean(effect, float(v)) for v in np.exp(mean @ load)])
+    mean[:, column] = expected
+    variance = np.full(len(mean), effect.spread**2)
+    kin = _kin(known.models[row], memory.terms, layout, row, column, effect, covariance)
     if kin is not None:
-        other, rho, prior_mean, prior_sd = kin
-        slope = rho * effect.spread / prior_sd
+        other, prior_mean, slope = kin
         mean[:, column] += slope * (mean[:, other] - prior_mean)
         covariance[:, column, :] = slope * covariance[:, other, :]
         covariance[:, :, column] = slope * covariance[:, :, other]
-        variance = slope**2 * covariance[:, other, other] + effect.spread**2 * (1.0 - rho**2)
+        free = effect.spread**2 * (1.0 - effect.correlation**2)
+        variance = slope**2 * covariance[:, other, other] + free
     covariance[:, column, column] = variance
-    return replace(memory, mean=mean, covariance=covariance)
+    known_mean = float(regime_weights(memory) @ expected)
+    terms = tuple(replace(t, mean=known_mean) if _same(t, term) else t for t in memory.terms)
+    return replace(memory, mean=mean, covariance=covariance, terms=terms)
+
+
+def _same(left: TreatmentTerm, right: TreatmentTerm) -> bool:
+    return (left.biomarker, left.drug_class) == (right.biomarker, right.drug_class)
 
 
 def _kin(
     model: BiomarkerModel,
+    terms: Sequence[TreatmentTerm],
     layout: Layout,
     row: int,
     column: int,
     effect: TreatmentEffect,
     covariance: Array,
-) -> tuple[int, float, float, float] | None:
-    """The first class of the same family that has already started: (state, correlation, prior mean, prior SD)."""
+) -> tuple[int, float, float] | None:
+    """The first class of the same family that has already started: (state, its prior mean, regression slope)."""
+    if not effect.family or not effect.correlation:
+        return None
     for r, c, term in layout.terms:
-        if r == row and c != column and effect.family and covariance[0, c, c] > 0:
+        if r == row and c != column and covariance[0, c, c] > 0:
             other = _effect(model, term.drug_class)
-            if other.family == effect.family and effect.correlation:
-                return c, effect.correlation, other.mean, other.spread
+            if other.family == effect.family:
+                prior_mean = next(t.mean for t in terms if _same(t, term))
+                return c, prior_mean, effect.correlation * effect.spread / other.spread
     return None
 
 

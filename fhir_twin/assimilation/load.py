@@ -88,7 +88,7 @@ def load_biomarkers(source: Source) -> BiomarkerSet:
 
 def _version(source: Source) -> str:
     """sha256 (first 12 hex) over the parsed tables: comments and order of files do not matter."""
-    content = {name: table for name, table in source.toml(FOLDER)}
+    content = dict(source.toml(FOLDER))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -20,7 +20,7 @@ def build_profile(coded: CodedChart) -> Profile:
     sex = chart.patient.sex
     return Profile(
         age=chart.age_at(chart.as_of),
-        sex=sex if sex in ("female", "male") else None,  # type: ignore[arg-type]
+        sex=sex if sex in ("female", "male") else None,
         smoker={"current": True, "former": False, "never": False}.get(social.smoking),
         smoking=social.smoking,
         diabetes=any(g in holds for g in DIABETES),

@@ -14,9 +14,9 @@ from datetime import datetime
 import numpy as np
 
 from fhir_twin.assimilation.clock import day, years
-from fhir_twin.assimilation.prior import ADULT, visit_variance
 from fhir_twin.dynamics.kalman import Loading, Visits
 from fhir_twin.dynamics.layout import Layout, term_exposure
+from fhir_twin.dynamics.prior import ADULT, visit_variance
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.twin import Array, Point
 

@@ -49,7 +49,7 @@ def build_layout(known: BiomarkerSet, terms: tuple[TreatmentTerm, ...] = ()) -> 
     base = _cached(_Key(known))
     if not terms:
         return base
-    n, m = base.design.shape
+    m = base.design.shape[1]
     keys = known.keys
     kept = [t for t in terms if t.biomarker in keys]
     names = base.names + tuple(f"{t.biomarker}:{t.drug_class}" for t in kept)

@@ -8,6 +8,8 @@ them would count them twice (regression to the mean would then be booked as drug
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fhir_twin.dynamics.layout import Layout
@@ -64,15 +66,19 @@ def slope_regimes(model: BiomarkerModel, profile: Profile) -> tuple[SlopeRegime,
     return tuple(SlopeRegime(r.name, r.share / total, r.mean, r.sd, r.sex, r.group) for r in chosen)
 
 
-def visit_variance(
-    model: BiomarkerModel, setting: str, readings: int, age: float | None, days: int = 1
-) -> float:
+def visit_variance(model: BiomarkerModel, setting: str, readings: int, age: float | None) -> float:
     """R of one visit (model scale): sqrt(visit^2 + reading^2 / readings) x setting x age factor, squared."""
     noise = model.noise
     factor = noise.settings.get(setting, 1.0)
-    if age is not None:
-        for start, by_age in noise.ages:
-            if age >= start:
-                aged = by_age
-        factor *= aged if noise.ages else 1.0
-    return (noise.visit**2 / days + noise.reading**2 / readings) * factor**2
+    if age is not None and noise.ages:
+        factor *= next((f for start, f in reversed(noise.ages) if age >= start), noise.ages[0][1])
+    return (noise.visit**2 + noise.reading**2 / readings) * factor**2
+
+
+def ageing_rates(models: Sequence[BiomarkerModel], sex: str | None) -> Array:
+    """Known change per year (model scale), (n,): that of the sex, the mean of both when it is unknown."""
+    rates = []
+    for model in models:
+        known = model.ageing
+        rates.append(known.get(sex, 0.0) if sex else sum(known.values()) / max(len(known), 1))
+    return np.array(rates)
