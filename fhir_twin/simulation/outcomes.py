@@ -6,8 +6,6 @@ patient's own hazards, unless a trial gives the composite's ratio itself; each i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from fhir_twin.dynamics.effects import onset
@@ -24,49 +22,88 @@ WHOLE = {"mi": "ascvd", "stroke": "ascvd"}
 
 def hazards(baselines: list[Baseline], terms: list[EventTerm]) -> dict[str, Array]:
     """Outcome -> cumulative hazard (D,) over the baseline's horizon under the scenario's `terms`."""
-    base = {b.outcome: b for b in baselines}
-    found = {}
-    for outcome, item in base.items():
+    ratios = _Ratios({b.outcome: b for b in baselines}, terms)
+    return {b.outcome: b.hazard * ratios.mean(b.outcome) for b in baselines}
+
+
+class _Ratios:
+    """Hazard ratios over time for one scenario; every product of terms is worked out once."""
+
+    def __init__(self, base: dict[str, Baseline], terms: list[EventTerm]) -> None:
+        self.base = base
+        self.terms = terms
+        self.made: dict[tuple[float, tuple[int, ...]], Array] = {}
+
+    def mean(self, outcome: str) -> Array | float:
+        """Hazard ratio averaged over the horizon with the weights of the baseline hazard, (D,) or 1."""
+        item = self.base[outcome]
         times = edges(item.horizon)
-        ratio = _ratio(outcome, midpoints(times), terms, base, frozenset())
-        if ratio is None:
-            found[outcome] = item.hazard
-        else:
-            found[outcome] = item.hazard * (ratio @ time_weights(times, item.growth))
-    return found
+        average = self.average(outcome, times, time_weights(times, item.growth))
+        return 1.0 if average is None else average
+
+    def average(self, outcome: str, times: Array, weights: Array) -> Array | None:
+        """Time average (D,). A composite without a direct ratio is the mixture of its parts' averages."""
+        parts = PARTS.get(outcome, ())
+        direct = any(t.outcome in (outcome, WHOLE.get(outcome)) for t in self.terms)
+        if direct or not parts or any(p not in self.base for p in parts):
+            ratio = self.over_time(outcome, times, frozenset())
+            return None if ratio is None else np.asarray(ratio @ weights)
+        split = [self.average(p, times, weights) for p in parts]
+        return self.mixed(parts, split)
+
+    def mixed(self, parts: tuple[str, ...], split: list[Array | None]) -> Array | None:
+        """Parts' ratios (None = 1) weighted by this patient's hazards."""
+        if all(r is None for r in split):
+            return None
+        hazard = sum(self.base[p].hazard for p in parts)
+        total: Array | float = 1.0
+        for part, ratio in zip(parts, split, strict=True):
+            if ratio is not None:
+                share = self.base[part].hazard / hazard
+                total = total + (share[:, None] if ratio.ndim == 2 else share) * (ratio - 1.0)
+        return np.asarray(total)
+
+    def over_time(self, outcome: str, times: Array, done: frozenset[str]) -> Array | None:
+        """Ratio (D, T) against "continue as now"; None = 1 throughout. done: interventions whose ratio for a
+        composite above is direct and must not act again through its parts."""
+        direct = [t for t in self.terms if t.outcome == outcome and t.intervention not in done]
+        own = {t.intervention for t in direct}
+        whole = WHOLE.get(outcome)  # a part without its own ratio shares that of its composite
+        direct += [t for t in self.terms if t.outcome == whole and t.intervention not in own | done]
+        total = self.product(direct, times)
+        parts = PARTS.get(outcome, ())
+        if not parts or any(p not in self.base for p in parts):
+            return total
+        split = [self.over_time(p, times, done | own) for p in parts]
+        mixture = self.mixed(parts, split)
+        if mixture is None or total is None:
+            return total if mixture is None else mixture
+        return np.asarray(mixture * total)
+
+    def product(self, terms: list[EventTerm], times: Array) -> Array | None:
+        if not terms:
+            return None
+        key = (float(times[-1]), tuple(sorted(id(t) for t in terms)))
+        if key not in self.made:
+            middle = midpoints(times)
+            log = terms[0].log_ratio[:, None] * onset(middle - terms[0].delay, terms[0].tau)
+            for term in terms[1:]:
+                log += term.log_ratio[:, None] * onset(middle - term.delay, term.tau)
+            self.made[key] = np.exp(log, out=log)
+        return self.made[key]
 
 
-def _ratio(
-    outcome: str, times: Array, terms: list[EventTerm], base: dict[str, Baseline], done: frozenset[str]
-) -> Array | None:
-    """Hazard ratio (D, T) against "continue as now"; None = 1 throughout. done: interventions whose ratio for a
-    composite above is direct and must not act again through its parts."""
-    direct = [t for t in terms if t.outcome == outcome and t.intervention not in done]
-    own = {t.intervention for t in direct}
-    if outcome in WHOLE:  # a part without its own ratio shares that of its composite
-        whole = WHOLE[outcome]
-        direct += [t for t in terms if t.outcome == whole and t.intervention not in own | done]
-    total = _product(direct, times)
-    parts = PARTS.get(outcome, ())
-    if not parts or any(p not in base for p in parts):
-        return total
-    below = done | own
-    split = [_ratio(p, times, terms, base, below) for p in parts]
-    if all(r is None for r in split):
-        return total
-    weights = np.stack([base[p].hazard for p in parts])
-    ones = np.ones((weights.shape[1], len(times)))
-    each = np.stack([ones if r is None else r for r in split])
-    mixed = np.einsum("pd,pdt->dt", weights / weights.sum(axis=0), each)
-    return np.asarray(mixed if total is None else mixed * total)
-
-
-def _product(terms: Iterable[EventTerm], times: Array) -> Array | None:
-    rows = list(terms)
-    if not rows:
-        return None
-    growth = np.stack([onset(times - t.delay, t.tau) for t in rows])
-    return np.asarray(np.exp(np.stack([t.log_ratio for t in rows], axis=1) @ growth))
+def interval(draws: Array) -> tuple[Array, Array]:
+    """Ends of the 80 % interval over the last axis (linear interpolation, as np.quantile does)."""
+    ordered = np.sort(draws, axis=-1)
+    last = draws.shape[-1] - 1
+    ends = []
+    for share in (0.1, 0.9):
+        below = int(share * last)
+        part = share * last - below
+        above = min(below + 1, last)
+        ends.append(ordered[..., below] * (1.0 - part) + ordered[..., above] * part)
+    return ends[0], ends[1]
 
 
 def event_risks(baselines: list[Baseline], hazard: dict[str, Array]) -> tuple[EventRisk, ...]:
@@ -74,7 +111,7 @@ def event_risks(baselines: list[Baseline], hazard: dict[str, Array]) -> tuple[Ev
     if not baselines:
         return ()
     draws = risk(np.stack([hazard[b.outcome] for b in baselines]))
-    low, high = np.quantile(draws, [0.1, 0.9], axis=1)
+    low, high = interval(draws)
     return tuple(
         EventRisk(
             b.outcome, b.horizon, float(draws[i].mean()), float(low[i]), float(high[i]), b.title, b.basis
@@ -91,7 +128,7 @@ def risk_changes(
         return ()
     before = risk(np.stack([now[b.outcome] for b in baselines]))
     difference = risk(np.stack([then[b.outcome] for b in baselines])) - before
-    low, high = np.quantile(difference, [0.1, 0.9], axis=1)
+    low, high = interval(difference)
     better = (difference < 0.0).mean(axis=1)
     return tuple(
         RiskChange(
@@ -106,7 +143,7 @@ def relative_effects(terms: list[EventTerm], basis: dict[str, str]) -> tuple[Rel
     found = []
     for outcome in dict.fromkeys(t.outcome for t in terms):
         total = np.exp(np.sum([t.log_ratio for t in terms if t.outcome == outcome], axis=0))
-        low, high = np.quantile(total, [0.1, 0.9])
+        low, high = interval(total)
         words = "; ".join(dict.fromkeys(basis[t.intervention] for t in terms if t.outcome == outcome))
         share = float((total < 1.0).mean())
         found.append(RelativeEffect(outcome, float(np.median(total)), float(low), float(high), share, words))

@@ -19,7 +19,7 @@ from fhir_twin.simulation.baseline import Baseline, baselines
 from fhir_twin.simulation.course import natural_course
 from fhir_twin.simulation.draws import DRAWS, posterior
 from fhir_twin.simulation.grid import edges
-from fhir_twin.simulation.outcomes import event_risks, hazards, relative_effects, risk_changes
+from fhir_twin.simulation.outcomes import event_risks, hazards, interval, relative_effects, risk_changes
 from fhir_twin.simulation.responses import BiomarkerTerm, Person, Response, respond
 
 CHANGE_AT = 1.0  # years after the start at which biomarker changes are reported
@@ -129,9 +129,7 @@ def _grouped(terms: list[BiomarkerTerm]) -> dict[str, list[BiomarkerTerm]]:
     return found
 
 
-def _changes(
-    terms: list[BiomarkerTerm], person: Person
-) -> tuple[tuple[str, float, float, float], ...]:
+def _changes(terms: list[BiomarkerTerm], person: Person) -> tuple[tuple[str, float, float, float], ...]:
     """(biomarker, mean change, low, high) a year on, canonical units, against "continue as now"."""
     found = []
     for key, group in _grouped(terms).items():
@@ -143,7 +141,7 @@ def _changes(
             else 1.0
         )
         change = values * factor - values + sum(t.change * g for t, g in at if not t.logged)
-        low, high = np.quantile(change, [0.1, 0.9])
+        low, high = interval(change)
         found.append((key, float(change.mean()), float(low), float(high)))
     return tuple(found)
 
