@@ -94,6 +94,19 @@ class GeneAdvice:
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """Drugs with one aim are not all started at once. classes: who belongs; at_first (or `more` when `more_when`
+    holds): how many are shown; next: what is said of the others."""
+
+    key: str
+    classes: frozenset[str]
+    at_first: int
+    next: str
+    more: int = 0
+    more_when: Predicate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """How options are ordered. weights: outcome -> what one event counts (a judgement, written down in
     mappings/guidelines/ranking.toml); covers: composite outcome -> outcomes inside it, which then do not count
@@ -116,6 +129,7 @@ class Guidelines:
     screening: tuple[ScreeningRule, ...] = ()
     genes: tuple[GeneAdvice, ...] = ()
     ranking: Ranking = field(default_factory=Ranking)
+    aims: tuple[Aim, ...] = ()
     measures: Mapping[str, Coding] = field(default_factory=dict)
     units: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

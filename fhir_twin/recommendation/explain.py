@@ -20,7 +20,6 @@ OUTCOME = {
     "stroke": "stroke",
     "death": "death",
 }
-LIMIT_WORDS = {"below": "below", "at_most": "at most", "above": "above", "at_least": "at least"}
 
 
 def recommendation(option: Option, others: tuple[Option, ...], rank: int, case: Case) -> Recommendation:
@@ -37,7 +36,7 @@ def recommendation(option: Option, others: tuple[Option, ...], rank: int, case: 
     return Recommendation(
         key=f"{intervention.key}",
         kind=intervention.kind,
-        title=f"{intervention.title}: {dose.label}" if dose and dose.label else intervention.title,
+        title=_title(intervention, dose),
         code=_code(intervention, dose),
         rank=rank,
         why=why,
@@ -66,6 +65,11 @@ def recommendation(option: Option, others: tuple[Option, ...], rank: int, case: 
     )
 
 
+def _title(intervention: Intervention, dose: Dose | None) -> str:
+    named = intervention.kind == "medication" and dose is not None and dose.label
+    return f"{intervention.title}: {dose.label}" if named and dose else intervention.title
+
+
 def dose_of(option: Option) -> Dose | None:
     """The dose step of the option's choice; None for what has no doses."""
     return next((d for d in option.intervention.doses if d.key == option.choice.dose), None)
@@ -73,18 +77,24 @@ def dose_of(option: Option) -> Dose | None:
 
 def _code(intervention: Intervention, dose: Dose | None) -> Concept:
     codings = (dose.code,) if dose and dose.code else intervention.codes
-    return Concept(codings, dose.label if dose and dose.label else intervention.title)
+    return Concept(codings, dose.label if dose and intervention.kind == "medication" else intervention.title)
 
 
 def _why(option: Option, indication: Predicate | None, case: Case) -> tuple[Reason, ...]:
     intervention = option.intervention
     facts = case.facts(indication) if indication else ()
     reasons = [Reason(_sentence(fact.text), fact.sources) for fact in facts]
-    reasons += [_baseline(risk) for risk in case.risks if _moves(risk, option.trajectory.changes)]
+    reasons += [_baseline(risk) for risk in case.risks if _moves(risk, _main(option, case))]
     if intervention.indication_text:
         guideline = f" ({intervention.guideline})" if intervention.guideline else ""
         reasons.append(Reason(f"Who may benefit: {intervention.indication_text.rstrip('.')}{guideline}."))
     return tuple(reasons)
+
+
+def _main(option: Option, case: Case) -> tuple[RiskChange, ...]:
+    """The counted changes that are worth words: those with an effect."""
+    found = counted(option.trajectory.changes, case.guidelines.ranking)
+    return tuple(c for c in found if abs(c.difference) >= 0.0005)
 
 
 def _moves(risk: EventRisk, changes: tuple[RiskChange, ...]) -> bool:
@@ -130,7 +140,7 @@ def _harm(intervention: Intervention, index: int) -> str:
     harm = intervention.harms[index]
     parts = []
     if harm.ratio is not None:
-        parts.append(f"{harm.ratio:g} times as often as without")
+        parts.append(f"{harm.ratio:.{1 if harm.ratio >= 1.1 else 2}f} times as often as without")
     if harm.excess_per_1000 is not None:
         parts.append(f"{harm.excess_per_1000:g} more per 1,000 people a year")
     return f"{harm.text} ({'; '.join(parts)})" if parts else harm.text
@@ -147,44 +157,57 @@ def _addresses(intervention: Intervention, case: Case) -> tuple[str, ...]:
 
 
 def _turning_points(option: Option, indication: Predicate | None, case: Case) -> tuple[str, ...]:
-    """Values at which this option would not be proposed: limits of its indication, and safety stops."""
-    found = [_below_indication(leaf, case) for leaf in indication.leaves()] if indication else []
+    """Values at which this option would not be proposed: limits of its indication, and safety stops. One limit per
+    analyte and direction: the one that is reached first."""
+    needed: dict[str, float] = {}
+    for leaf in indication.leaves() if indication else ():
+        limit = leaf.bounds.at_least if leaf.bounds.at_least is not None else leaf.bounds.above
+        now = case.estimate(leaf.key) if leaf.op in ("estimate", "latest") and limit is not None else None
+        if now is not None and limit is not None and now.mean >= limit:
+            needed[leaf.key] = max(limit, needed.get(leaf.key, limit))
+    found = [_less_reason(key, limit, case) for key, limit in needed.items()]
     drug = frozenset({*option.intervention.classes, *option.intervention.ingredients})
-    rules = case.safety.rules_for(drug) if drug else ()
-    for rule in rules:
-        if rule.level == "stop":
-            found += [_stop_limit(leaf, case) for leaf in rule.when.leaves()]
-    return tuple(dict.fromkeys(text for text in found if text))[:6]
+    return (*found, *_stop_limits(drug, case))
 
 
-def _below_indication(leaf: Predicate, case: Case) -> str:
-    limit = leaf.bounds.at_least if leaf.bounds.at_least is not None else leaf.bounds.above
-    if leaf.op not in ("estimate", "latest") or limit is None:
+def _less_reason(analyte: str, limit: float, case: Case) -> str:
+    now, words = case.estimate(analyte), case.words
+    if now is None:
         return ""
-    now = case.estimate(leaf.key)
-    if now is None or now.mean < limit:
-        return ""
-    words = case.words
+    interval = f"80 % interval {words.number(analyte, now.low)} to {words.number(analyte, now.high)}"
     return (
-        f"Less reason if the true {words.analyte(leaf.key)} is below {words.amount(leaf.key, limit)} "
-        f"(now {words.amount(leaf.key, now.mean)}, 80 % interval {words.number(leaf.key, now.low)} to "
-        f"{words.number(leaf.key, now.high)})."
+        f"Less reason if the true {words.analyte(analyte)} is below {words.amount(analyte, limit)} "
+        f"(now {words.amount(analyte, now.mean)}, {interval})."
     )
 
 
-def _stop_limit(leaf: Predicate, case: Case) -> str:
-    if leaf.op not in ("estimate", "latest"):
-        return ""
-    for name, word in LIMIT_WORDS.items():
-        limit = getattr(leaf.bounds, name)
-        if limit is not None:
-            return f"Not if {case.words.analyte(leaf.key)} is {word} {case.words.amount(leaf.key, limit)}."
-    return ""
+def _stop_limits(drug: frozenset[str], case: Case) -> tuple[str, ...]:
+    """Where safety would stop it: the strictest limit per analyte and direction."""
+    low: dict[str, float] = {}
+    high: dict[str, float] = {}
+    for rule in case.safety.rules_for(drug) if drug else ():
+        for leaf in rule.when.leaves() if rule.level == "stop" else ():
+            if leaf.op not in ("estimate", "latest") or leaf.bounds.at_least is not None:
+                continue
+            if leaf.bounds.below is not None:
+                low[leaf.key] = max(leaf.bounds.below, low.get(leaf.key, leaf.bounds.below))
+            if leaf.bounds.above is not None:
+                high[leaf.key] = min(leaf.bounds.above, high.get(leaf.key, leaf.bounds.above))
+    words = case.words
+    below = [
+        f"Not if {words.analyte(key)} falls below {words.amount(key, limit)}."
+        for key, limit in sorted(low.items())
+    ]
+    above = [
+        f"Not if {words.analyte(key)} rises above {words.amount(key, limit)}."
+        for key, limit in sorted(high.items())
+    ]
+    return (*below, *above)
 
 
 def _assumptions(option: Option, case: Case) -> tuple[str, ...]:
     intervention = option.intervention
-    used = {risk.equation for risk in case.risks if _moves(risk, option.trajectory.changes)}
+    used = {risk.equation for risk in case.risks if _moves(risk, _main(option, case))}
     found = [
         f"Risk by {equation}; effect from trials, not from the risk equation." for equation in sorted(used)
     ]

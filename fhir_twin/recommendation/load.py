@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from fhir_twin.model.codes import LOINC, SNOMED, Coding
-from fhir_twin.model.guidelines import GapRule, GoalRule, GoalVariant, Guidelines, Ranking
+from fhir_twin.model.guidelines import Aim, GapRule, GoalRule, GoalVariant, Guidelines, Ranking
 from fhir_twin.model.rules import Evidence
 from fhir_twin.rules.parse import parse
 from fhir_twin.rules.tables import cited, only, read_evidence
 from mappings import Source
 
-TOP = {"measures", "goal", "gap", "ranking", "evidence"}
+TOP = {"measures", "goal", "gap", "ranking", "aim", "evidence"}
 GOAL = {"key", "description", "when", "unless", "variant", "comparator", "relative", "due_days", "category"}
 GOAL |= {"priority", "addresses", "evidence"}
 GAP = {"key", "kind", "title", "loinc", "snomed", "display", "when", "reason", "strength", "certainty"}
@@ -25,6 +25,7 @@ def load_guidelines(source: Source) -> Guidelines:
     goals: list[GoalRule] = []
     gaps: list[GapRule] = []
     ranking = Ranking()
+    aims: list[Aim] = []
     measures: dict[str, list[str]] = {}
     for name, table in source.toml("guidelines"):
         only(table, TOP, name)
@@ -32,6 +33,7 @@ def load_guidelines(source: Source) -> Guidelines:
         measures.update(table.get("measures", {}))
         goals += [_goal(row, f"{name}: {row.get('key')}", evidence) for row in table.get("goal", ())]
         gaps += [_gap(row, f"{name}: {row.get('key')}", evidence) for row in table.get("gap", ())]
+        aims += [_aim(row, name) for row in table.get("aim", ())]
         if "ranking" in table:
             ranking = _ranking(table["ranking"], name)
     _measured(goals, measures)
@@ -39,6 +41,7 @@ def load_guidelines(source: Source) -> Guidelines:
         goals=tuple(goals),
         gaps=tuple(gaps),
         ranking=ranking,
+        aims=tuple(aims),
         measures={key: Coding(LOINC, row[0], row[1]) for key, row in measures.items()},
         units={key: (row[2], row[3]) for key, row in measures.items()},
         aliases={key: tuple(row[4:]) for key, row in measures.items()},
@@ -99,6 +102,14 @@ def _ranking(row: Mapping[str, Any], where: str) -> Ranking:
     only(row, {"weights", "covers", "least_events", "least_better", "least_gap", "draws", "most"}, where)
     covers = {key: tuple(parts) for key, parts in row["covers"].items()}
     return Ranking(**{**row, "covers": covers})
+
+
+def _aim(row: Mapping[str, Any], where: str) -> Aim:
+    only(row, {"key", "classes", "at_first", "next", "more", "more_when"}, where)
+    more_when = parse(row["more_when"], where) if "more_when" in row else None
+    return Aim(
+        row["key"], frozenset(row["classes"]), row["at_first"], row["next"], row.get("more", 0), more_when
+    )
 
 
 def _measured(goals: list[GoalRule], measures: Mapping[str, list[str]]) -> None:

@@ -11,6 +11,7 @@ from fhir_twin.model.plan import Plan, Recommendation
 from fhir_twin.model.rules import SafetyRules
 from fhir_twin.model.scenario import Proposals, Rejection, Trajectory
 from fhir_twin.model.twin import Twin
+from fhir_twin.recommendation.aims import first_and_later
 from fhir_twin.recommendation.case import Case, make_case
 from fhir_twin.recommendation.discrepancies import discrepancies
 from fhir_twin.recommendation.explain import citations, recommendation
@@ -84,8 +85,10 @@ def _choose(
     sound = tuple(o for o in scored if citations(o.intervention))
     rejected += [_too_little(o) for o in sound if not worth(o, ranking)]
     families = best_of_families(tuple(o for o in sound if worth(o, ranking)))
-    shown = families[: ranking.most]
-    rejected += [_lower(best) for best, _ in families[ranking.most :]]
+    first_steps, later = first_and_later(families, case)
+    rejected += later
+    shown = first_steps[: ranking.most]
+    rejected += [_lower(best) for best, _ in first_steps[ranking.most :]]
     places = ranks(tuple(best for best, _ in shown), first)
     chosen = tuple(
         recommendation(best, others, place, case) for (best, others), place in zip(shown, places, strict=True)
