@@ -42,6 +42,9 @@ class CodingDecision:
     steps: tuple[str, ...] = field(default=(), repr=False)
     headings: tuple[Candidate, ...] = ()
     release: str = ""
+    # ("strength", "10 mg"), ("form", "tablet") ... of a drug; ("seventh-character", "A initial encounter") of a code
+    # that needs one; ("conflict", "I10 excludes1 I15") between decisions of one text.
+    details: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def abstained(self) -> bool:

@@ -1,0 +1,1 @@
+"""Text to codes: normalise, expand shorthand, retrieve, rank, apply coding rules, calibrate."""

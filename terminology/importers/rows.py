@@ -1,0 +1,84 @@
+"""What every importer yields, whatever the release looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+ICD10CM = "http://hl7.org/fhir/sid/icd-10-cm"
+SNOMED = "http://snomed.info/sct"
+LOINC = "http://loinc.org"
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Which edition of which code system; `checksum` is sha256 of what was read."""
+
+    system: str
+    version: str
+    name: str
+    checksum: str
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptRow:
+    """One concept. `terms` are (kind, text): kind is "inclusion", "includes", "synonym", "fsn" ...
+
+    `properties` are (name, value). `parents` are codes of the same system. Rows may come in any order.
+    """
+
+    code: str
+    display: str
+    active: bool = True
+    parents: tuple[str, ...] = ()
+    terms: tuple[tuple[str, str], ...] = ()
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MapRow:
+    """One line of a map between two systems, R4 equivalence read as "target is ... than source"."""
+
+    map_url: str
+    source_system: str
+    source: str
+    target_system: str
+    target: str
+    equivalence: str
+    group: int = 1
+    priority: int = 1
+    rule: str = ""
+    advice: str = ""
+
+
+Row = ConceptRow | MapRow
+
+
+@dataclass(slots=True)
+class Report:
+    """Counts and the defects that were survived (at most `limit` are kept; all are counted)."""
+
+    rows: int = 0
+    defects: int = 0
+    messages: list[str] = field(default_factory=list)
+    limit: int = 100
+
+    def defect(self, where: str, what: str) -> None:
+        self.defects += 1
+        if len(self.messages) < self.limit:
+            self.messages.append(f"{where}: {what}")
+
+
+@dataclass(slots=True)
+class Import:
+    """A release, its rows as a stream, and the report that fills while the stream is read."""
+
+    release: Release
+    rows: Iterator[Row]
+    report: Report
+
+
+class BadRelease(ValueError):
+    """The files are not what they claim to be (wrong edition, truncated, unsafe archive, DOCTYPE)."""

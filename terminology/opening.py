@@ -1,0 +1,131 @@
+"""Open a coder: find the release, build or load the cached index, wire the engines."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from terminology import build
+from terminology.decision import Kind
+from terminology.importers import icd10cm
+from terminology.importers.rows import LOINC, SNOMED, ConceptRow
+from terminology.text.coder import Engine, TextCoder
+from terminology.text.context import Context
+from terminology.text.index import PhraseIndex, load_index, save_index
+from terminology.text.lexicon import Lexicon, Synonym, load_lexicon
+from terminology.text.drugs import DrugEngine, ingredients
+from terminology.text.plain_engine import PlainEngine
+from terminology.text.problem_engine import ProblemEngine
+from terminology.text.problems import Ranker
+from terminology.text.qualifiers import Qualifiers
+from terminology.text.rank import load_weights
+from terminology.text.rules import CodeRules
+from terminology.text.shorthand import Shorthand
+from terminology.text.spelling import Speller
+from terminology.text.snomed import SnomedLinks, SnomedRow, starter_rows
+from terminology.text.vocabulary import ExtraCode, build_vocabulary
+from terminology.text.words import Canon
+
+if TYPE_CHECKING:
+    from mappings import Source
+
+
+def open_coder(source: Source, cache: Path | None = None, *, tabular: Path | None = None) -> TextCoder:
+    """A coder over ICD-10-CM (`tabular`, else the installed package's) and the knowledge of `source`.
+
+    The first call builds the index into `cache` (some seconds), later ones load it (well under a second).
+    Raises BadRelease when there is no usable tabular list, ValueError for a defective knowledge file.
+    """
+    path = tabular or icd10cm.installed_tabular()
+    lexicon = load_lexicon(source)
+    starter = starter_rows(source.tsv("concept-maps"))
+    synonyms = [*lexicon.synonyms, *_starter_synonyms(starter)]
+    extra = _extra_codes(starter)
+    cache = cache or build.default_cache()
+    name = "icd10cm-" + build.key([_checksum(path), repr((lexicon, starter)).encode()])
+    folder = build.ensure(cache, name, lambda private: _build(private, path, lexicon, synonyms, extra))
+    try:
+        index = load_index(folder)
+    except (OSError, ValueError):
+        build.forget(cache, name)
+        folder = build.ensure(cache, name, lambda private: _build(private, path, lexicon, synonyms, extra))
+        index = load_index(folder)
+    return wire(index, lexicon, starter, source, f"ICD-10-CM {path.stem}")
+
+
+def wire(
+    index: PhraseIndex, lexicon: Lexicon, starter: list[SnomedRow], source: Source, release: str
+) -> TextCoder:
+    """Engines over a loaded index."""
+    canon = Canon(lexicon)
+    ranker = Ranker(
+        index,
+        canon,
+        Shorthand(lexicon),
+        Qualifiers(lexicon, canon),
+        speller(index, lexicon),
+        load_weights(source),
+    )
+    context, rules, links = Context(lexicon), CodeRules(lexicon.rules), SnomedLinks(starter, canon)
+    engines: dict[Kind, Engine] = {}
+    kinds: tuple[Kind, ...] = ("problem", "social")
+    for kind in kinds:
+        engines[kind] = ProblemEngine(ranker, context, rules, links, release, kind)
+    drugs = ingredients(source.toml("drug-classes"))
+    engines["drug"] = DrugEngine(drugs, context, release, "drug")
+    engines["allergy"] = DrugEngine(drugs, context, release, "allergy")
+    engines["lab"] = lab_engine(source, lexicon, ranker, release)
+    return TextCoder(engines, release)
+
+
+def lab_engine(source: Source, lexicon: Lexicon, ranker: Ranker, release: str) -> PlainEngine:
+    """Laboratory names of concept-maps/lab-names.tsv; small, so that its index is built on opening."""
+    extra = [
+        ExtraCode(LOINC, row["loinc"], row["name"], tuple(s for s in row["synonyms"].split("|") if s))
+        for name, rows in source.tsv("concept-maps")
+        if name == "lab-names.tsv"
+        for row in rows
+    ]
+    unique = list({e.code: e for e in extra}.values())
+    index, _ = build_vocabulary([], lexicon, [], unique)
+    labs = Ranker(
+        index, ranker.canon, ranker.shorthand, ranker.qualifiers, speller(index, lexicon), ranker.weights
+    )
+    return PlainEngine(labs, release, "lab")
+
+
+def speller(index: PhraseIndex, lexicon: Lexicon) -> Speller:
+    """Words that may be typed: the canonical tokens and the word forms that lead to them."""
+    counts = np.diff(index.indptr).astype(np.int64)
+    extra = sorted(set(lexicon.words) - set(index.vocabulary))
+    return Speller([*index.vocabulary, *extra], np.concatenate((counts, np.full(len(extra), 20))))
+
+
+def _build(
+    folder: Path, path: Path, lexicon: Lexicon, synonyms: list[Synonym], extra: list[ExtraCode]
+) -> None:
+    rows = [row for row in icd10cm.read(path).rows if isinstance(row, ConceptRow)]
+    index, skipped = build_vocabulary(rows, lexicon, synonyms, extra)
+    save_index(index, folder)
+    missing = "\n".join(f"{s.code}\t{s.text}" for s in skipped.synonyms)
+    (folder / "skipped.tsv").write_text(missing, "utf-8")
+
+
+def _starter_synonyms(starter: list[SnomedRow]) -> list[Synonym]:
+    return [
+        Synonym(text, row.icd10cm, source="map:starter-problems.tsv")
+        for row in starter
+        if row.icd10cm
+        for text in dict.fromkeys((row.term, row.display, *row.synonyms))
+    ]
+
+
+def _extra_codes(starter: list[SnomedRow]) -> list[ExtraCode]:
+    return [ExtraCode(SNOMED, r.code, r.display, (r.term, *r.synonyms)) for r in starter if not r.icd10cm]
+
+
+def _checksum(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()

@@ -1,0 +1,79 @@
+"""TextCoder: the one thing other packages use. Text and kind in, CodingDecision out, never an exception for bad text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from terminology.decision import CodingDecision, Kind
+from terminology.text.normalise import MAX_NOTE, MAX_PHRASE
+
+_MEMO = 50_000
+
+
+class TextCoder:
+    """Codes short clinical texts. Thread-safe for reading; decisions are memoised per (text, kind)."""
+
+    def __init__(self, engines: dict[Kind, Engine], release: str) -> None:
+        self._engines = engines
+        self.release = release
+        self._memo: dict[tuple[str, Kind], CodingDecision] = {}
+
+    def code(self, text: str, kind: Kind = "problem") -> CodingDecision:
+        """The whole of `text` as one mention. Abstains with a reason when it is empty, too long or unclear."""
+        found = self._memo.get((text, kind))
+        if found is None:
+            found = self._decide(text, kind)
+            if len(text) <= MAX_PHRASE:
+                if len(self._memo) >= _MEMO:
+                    self._memo.clear()
+                self._memo[text, kind] = found
+        return found
+
+    def code_all(self, text: str, kind: Kind = "problem") -> tuple[CodingDecision, ...]:
+        """Every mention in `text`, in order of its span; `span` points into `text`."""
+        if len(text) > MAX_NOTE:
+            return (abstention(text[:0], kind, "too long", self.release),)
+        return self._engines[kind].code_all(text)
+
+    def code_many(self, texts: Iterable[str], kind: Kind = "problem") -> list[CodingDecision]:
+        return [self.code(text, kind) for text in texts]
+
+    def _decide(self, text: str, kind: Kind) -> CodingDecision:
+        if len(text) > MAX_PHRASE:
+            return abstention("", kind, "too long", self.release)
+        return self._engines[kind].code(text)
+
+
+class Engine:
+    """How one kind of text is coded."""
+
+    def code(self, text: str) -> CodingDecision:
+        raise NotImplementedError
+
+    def code_all(self, text: str) -> tuple[CodingDecision, ...]:
+        raise NotImplementedError
+
+
+def abstention(
+    text: str,
+    kind: Kind,
+    reason: str,
+    release: str,
+    *,
+    span: tuple[int, int] | None = None,
+    steps: Sequence[str] = (),
+) -> CodingDecision:
+    return CodingDecision(
+        text,
+        kind,
+        span or (0, len(text)),
+        "present",
+        (),
+        (),
+        0.0,
+        "abstain",
+        reason,
+        tuple(steps),
+        (),
+        release,
+    )

@@ -1,0 +1,86 @@
+"""Assertion of a mention in its sentence, after ConText (Harkema et al., J Biomed Inform 2009;42:839-851).
+
+Cues (mappings/lexicon/cues.tsv) open a scope forwards or backwards, up to the end of the sentence or a terminating
+cue. A pseudo cue ("no change", "gram negative") opens none. Longest cue first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from terminology.decision import Assertion
+from terminology.text.lexicon import Cue, Lexicon
+from terminology.text.normalise import raw_tokens
+
+Token = tuple[str, int, int]
+_ORDER: tuple[Assertion, ...] = ("absent", "family", "hypothetical", "possible", "historical")
+_STOPS = frozenset((";", "\n"))
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A cue found at tokens [start, end), with the token range its scope covers."""
+
+    category: str
+    start: int
+    end: int
+    first: int
+    last: int
+    text: str = ""
+
+
+class Context:
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._cues: dict[str, list[tuple[tuple[str, ...], Cue]]] = {}
+        for cue in lexicon.cues:
+            words = tuple(t for t, _, _ in raw_tokens(cue.text))
+            self._cues.setdefault(words[0], []).append((words, cue))
+        for options in self._cues.values():
+            options.sort(key=lambda o: (-len(o[0]), o[0]))
+
+    def hits(self, tokens: Sequence[Token]) -> list[Hit]:
+        """Cues of one sentence with their scopes."""
+        found: list[tuple[int, int, Cue]] = []
+        index = 0
+        while index < len(tokens):
+            match = self._at(tokens, index)
+            if match is None:
+                index += 1
+            else:
+                found.append((index, index + len(match[0]), match[1]))
+                index += len(match[0])
+        return _scopes(found, tokens)
+
+    def assertion(self, hits: Sequence[Hit], first: int, last: int) -> tuple[Assertion, str]:
+        """The assertion of the mention at tokens [first, last) and the cue that decided ("" when present)."""
+        for category in _ORDER:
+            for hit in hits:
+                if hit.category == category and hit.first <= first and last <= hit.last:
+                    return category, hit.text
+        return "present", ""
+
+    def _at(self, tokens: Sequence[Token], index: int) -> tuple[tuple[str, ...], Cue] | None:
+        for words, cue in self._cues.get(tokens[index][0], ()):
+            if len(words) == 1 or tuple(t for t, _, _ in tokens[index : index + len(words)]) == words:
+                return words, cue
+        return None
+
+
+def _scopes(found: Sequence[tuple[int, int, Cue]], tokens: Sequence[Token]) -> list[Hit]:
+    if not found:
+        return []
+    stops = [i for i, (t, _, _) in enumerate(tokens) if t in _STOPS]
+    stops += [start for start, _, cue in found if cue.category == "terminate"]
+    stops.sort()
+    hits: list[Hit] = []
+    for start, end, cue in found:
+        if cue.category in ("pseudo", "terminate"):
+            continue
+        before = max((s + 1 for s in stops if s < start), default=0)
+        after = min((s for s in stops if s >= end), default=len(tokens))
+        if cue.direction in ("forward", "both"):
+            hits.append(Hit(cue.category, start, end, end, after, cue.text))
+        if cue.direction in ("backward", "both"):
+            hits.append(Hit(cue.category, start, end, before, start, cue.text))
+    return hits

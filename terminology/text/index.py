@@ -1,0 +1,189 @@
+"""The phrase index: canonical tokens -> terms -> codes, as flat arrays that load in milliseconds.
+
+T terms, V tokens, C codes. Codes stand in tree order, so that the descendants of code c are c+1 .. last[c].
+Term arrays have shape (T,): term_code, term_source, term_cost, term_flags, term_attrs. Postings are CSR over tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from terminology.text.qualifiers import Qualifiers
+
+Ints = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+Masks = npt.NDArray[np.uint32]
+
+SOURCES = ("title", "inclusion", "includes", "note", "lexicon", "map", "import", "site")
+_EXTRA = {
+    "title": 0,
+    "inclusion": 1,
+    "includes": 2,
+    "note": 3,
+    "lexicon": 4,
+    "map": 5,
+    "import": 6,
+    "site": 7,
+}
+PRIORITY = (5, 4, 2, 1, 6, 7, 3, 9)  # which source wins when one text means several codes
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One phrase of one code, ready for the index. `literal` is the folded text, `tokens` the canonical ones."""
+
+    text: str
+    literal: str
+    tokens: tuple[str, ...]
+    code: int
+    source: str
+
+
+@dataclass(slots=True)
+class Codes:
+    """The codes of the vocabulary in tree order."""
+
+    system: list[str]
+    code: list[str]
+    display: list[str]
+    parent: Ints
+    last: Ints
+    leaf: npt.NDArray[np.bool_]
+    title: Ints  # term of the display
+    number: dict[str, int] = field(default_factory=dict)
+
+    def ancestors(self, code: int) -> list[int]:
+        found: list[int] = []
+        while (code := int(self.parent[code])) >= 0:
+            found.append(code)
+        return found
+
+
+@dataclass(slots=True)
+class PhraseIndex:
+    codes: Codes
+    texts: list[str]
+    vocabulary: dict[str, int]
+    weight: Floats  # (V,) how much a token says, 0 to 1
+    cost: Floats  # (V,) what an unasked token costs
+    indptr: Ints
+    postings: Ints
+    term_code: Ints
+    term_source: npt.NDArray[np.uint8]
+    term_cost: Floats
+    term_flags: Masks
+    term_attrs: Masks
+    literal: dict[str, int]  # folded text -> term
+    canonical: dict[str, int]  # sorted canonical tokens -> term
+
+    def postings_of(self, token: int) -> Ints:
+        return self.postings[self.indptr[token] : self.indptr[token + 1]]
+
+
+def canonical_key(tokens: Iterable[str]) -> str:
+    return " ".join(sorted(tokens))
+
+
+def build_index(codes: Codes, terms: Sequence[Term], qualifiers: Qualifiers) -> PhraseIndex:
+    """Arrays from terms. Weight of a token: inverse document frequency over *codes*, scaled to 0..1."""
+    vocabulary = {t: i for i, t in enumerate(sorted({t for term in terms for t in term.tokens}))}
+    lengths = np.fromiter((len(t.tokens) for t in terms), np.int64, len(terms))
+    flat = np.fromiter((vocabulary[t] for term in terms for t in term.tokens), np.int32, int(lengths.sum()))
+    owner = np.repeat(np.arange(len(terms), dtype=np.int32), lengths)
+    order = np.argsort(flat, kind="stable")
+    counts = np.bincount(flat, minlength=len(vocabulary))
+    indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
+    weight = _weights(counts, len(terms), list(vocabulary))
+    cost = np.fromiter(
+        (weight[i] * qualifiers.factor(t) for t, i in vocabulary.items()), np.float32, len(vocabulary)
+    )
+    term_code = np.fromiter((t.code for t in terms), np.int32, len(terms))
+    index = PhraseIndex(
+        codes, [t.text for t in terms], vocabulary, weight, cost, indptr, owner[order],
+        term_code,
+        np.fromiter((_EXTRA[t.source] for t in terms), np.uint8, len(terms)),
+        np.bincount(owner, weights=cost[flat], minlength=len(terms)).astype(np.float32),
+        np.fromiter((qualifiers.flags(t.tokens, codes.code[t.code], t.source) for t in terms), np.uint32, len(terms)),
+        np.fromiter((qualifiers.attributes(t.tokens) for t in terms), np.uint32, len(terms)),
+        {}, {},
+    )  # fmt: skip
+    _fill_exact(index, terms)
+    return index
+
+
+def _weights(counts: npt.NDArray[np.int64], total: int, tokens: list[str]) -> Floats:
+    idf = np.log((total + 1) / (counts + 1)) / np.log(total + 1)
+    scale = np.fromiter((_importance(t) for t in tokens), np.float64, len(tokens))
+    return (np.clip(idf, 0.08, 1.0) * scale).astype(np.float32)
+
+
+def _importance(token: str) -> float:
+    if token[0].isdigit():
+        return 0.5 if len(token) <= 2 else 0.2
+    return 0.5 if token[0] == "~" else 1.0
+
+
+def _fill_exact(index: PhraseIndex, terms: Sequence[Term]) -> None:
+    """Exact keys. Of several codes for one text: the better source, then the heading above, then tree order."""
+    rank = [(-PRIORITY[_EXTRA[t.source]], t.code) for t in terms]
+    for number in sorted(range(len(terms)), key=rank.__getitem__):
+        term = terms[number]
+        index.literal.setdefault(term.literal, number)
+        if term.tokens:
+            index.canonical.setdefault(canonical_key(term.tokens), number)
+
+
+_ARRAYS = (
+    "weight",
+    "cost",
+    "indptr",
+    "postings",
+    "term_code",
+    "term_source",
+    "term_cost",
+    "term_flags",
+    "term_attrs",
+)
+_SEP = "\x1e"
+
+
+def save_index(index: PhraseIndex, folder: Path) -> None:
+    for name in _ARRAYS:
+        np.save(folder / f"{name}.npy", getattr(index, name))
+    for name in ("parent", "last", "leaf", "title"):
+        np.save(folder / f"code-{name}.npy", getattr(index.codes, name))
+    for name in ("system", "code", "display"):
+        (folder / f"code-{name}.txt").write_text(_SEP.join(getattr(index.codes, name)), "utf-8")
+    (folder / "texts.txt").write_text(_SEP.join(index.texts), "utf-8")
+    (folder / "vocabulary.txt").write_text(_SEP.join(index.vocabulary), "utf-8")
+    for name in ("literal", "canonical"):
+        table: dict[str, int] = getattr(index, name)
+        (folder / f"{name}.txt").write_text(_SEP.join(table), "utf-8")
+        np.save(folder / f"{name}.npy", np.fromiter(table.values(), np.int32, len(table)))
+
+
+def load_index(folder: Path) -> PhraseIndex:
+    """Read what save_index wrote. Arrays are memory-mapped. Raises OSError or ValueError when something is missing."""
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+    columns = {
+        n: np.load(folder / f"code-{n}.npy", mmap_mode="r") for n in ("parent", "last", "leaf", "title")
+    }
+    lists = {n: _lines(folder / f"code-{n}.txt") for n in ("system", "code", "display")}
+    codes = Codes(**lists, **columns, number={})
+    codes.number = {code: i for i, code in enumerate(codes.code)}
+    vocabulary = {t: i for i, t in enumerate(_lines(folder / "vocabulary.txt"))}
+    exact = {
+        n: dict(zip(_lines(folder / f"{n}.txt"), np.load(folder / f"{n}.npy").tolist(), strict=True))
+        for n in ("literal", "canonical")
+    }
+    return PhraseIndex(codes, _lines(folder / "texts.txt"), vocabulary, **arrays, **exact)
+
+
+def _lines(path: Path) -> list[str]:
+    text = path.read_text("utf-8")
+    return text.split(_SEP) if text else []

@@ -1,0 +1,122 @@
+"""One problem phrase to ranked billable codes: readings, exact keys, spelling repair, retrieval, default child."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from terminology.text.candidates import Query, Scored, resolve, retrieve
+from terminology.text.index import PhraseIndex, canonical_key
+
+from terminology.text.qualifiers import Qualifiers
+from terminology.text.rank import Weights
+from terminology.text.rules import Headings, Leaf, default_child
+from terminology.text.shorthand import Reading, Shorthand
+from terminology.text.spelling import Speller
+from terminology.text.words import BOUNDARIES, Canon
+
+Token = tuple[str, int, int]
+_TOP = 24  # terms that are expanded to billable codes
+_KEEP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Billable answers for one phrase, best first, with what was done to get there."""
+
+    leaves: tuple[Leaf, ...]
+    method: str
+    covered: float
+    prior: float
+    repaired: float
+    tokens: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
+class Ranker:
+    """Everything needed to rank codes for a phrase; pure but for memos."""
+
+    def __init__(
+        self, index: PhraseIndex, canon: Canon, shorthand: Shorthand, qualifiers: Qualifiers, speller: Speller,
+        weights: Weights,
+    ) -> None:  # fmt: skip
+        self.index, self.canon, self.shorthand = index, canon, shorthand
+        self.qualifiers, self.speller, self.weights = qualifiers, speller, weights
+        self.headings = Headings(index)
+
+    def rank(self, folded: str, original: str, tokens: Sequence[Token]) -> Ranked:
+        """`tokens` are the raw tokens of the phrase with offsets into `original` (same length as `folded`)."""
+        readings = self.shorthand.readings(tokens, original)
+        best: Ranked | None = None
+        for reading in readings:
+            ranked = self._reading(reading)
+            if best is None or _value(ranked) > _value(best):
+                best = ranked
+        assert best is not None
+        return best
+
+    def _reading(self, reading: Reading) -> Ranked:
+        words, repaired, steps = self._spelled(reading)
+        tokens = tuple(self.canon.tokens(words))
+        if reading.expanded:
+            steps = (f"shorthand: {', '.join(reading.expanded)}", *steps)
+        if not tokens:
+            return Ranked((), "abstain", 0.0, reading.prior, 0.0, (), (*steps, "no content words"))
+        share = repaired / len(tokens)
+        query = resolve(tokens, self.index, self.qualifiers)
+        method = "repair" if repaired else "abbreviation" if reading.expanded else "retrieval"
+        scored = retrieve(query, self.index, self.qualifiers, self.weights, _TOP)
+        leaves = self._leaves(scored, query, self.index.canonical.get(canonical_key(tokens), -1))
+        if leaves and leaves[0].score >= 0.999 and method == "retrieval":
+            method = "canonical"
+        covered = float(scored.covered[0]) if len(scored.covered) else 0.0
+        return Ranked(leaves, method, covered, reading.prior, share, tokens, steps)
+
+    def _spelled(self, reading: Reading) -> tuple[list[str], int, tuple[str, ...]]:
+        """Words with unknown ones repaired; the number of repairs; what was repaired."""
+        words: list[str] = []
+        steps: list[str] = []
+        for word in reading.words:
+            if word not in BOUNDARIES and not self._known(word):
+                repairs = self.speller.repair(word, 1)
+                if repairs:
+                    steps.append(f"spelling: {word} -> {repairs[0].word}")
+                    word = repairs[0].word
+            words.append(word)
+        return words, len(steps), tuple(steps)
+
+    def _known(self, word: str) -> bool:
+        form = self.canon.word(word)
+        return (
+            form in self.index.vocabulary
+            or form.split()[0] in self.index.vocabulary
+            or self.canon.is_form(word)
+        )
+
+    def _leaves(self, scored: Scored, query: Query, exact: int) -> tuple[Leaf, ...]:
+        best: dict[int, Leaf] = {}
+        codes = self.index.codes
+        seen: set[int] = set()
+        for term, value in zip(scored.terms.tolist(), scored.scores.tolist(), strict=True):
+            code = int(self.index.term_code[term])
+            if value <= 0.0 or code in seen:
+                continue
+            seen.add(code)
+            if term == exact:
+                value = max(value, 1.0)
+            if codes.leaf[code]:
+                leaf = Leaf(code, value, term, -1)
+            else:
+                leaf = default_child(
+                    code, term, value, self.headings, scored, query, self.index, self.qualifiers, self.weights
+                )
+            if leaf.code not in best or best[leaf.code].score < leaf.score:
+                best[leaf.code] = leaf
+        return tuple(sorted(best.values(), key=lambda x: (-x.score, x.code))[:_KEEP])
+
+
+def _value(ranked: Ranked) -> float:
+    """A reading is judged by its best score, weighed down by an unlikely sense."""
+    if not ranked.leaves:
+        return -1.0
+    return ranked.leaves[0].score + 0.25 * min(0.0, ranked.prior - 1.0) - 0.3 * ranked.repaired

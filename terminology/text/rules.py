@@ -1,0 +1,91 @@
+"""ICD-10-CM coding rules that run after ranking.
+
+Default child: a heading becomes the billable code whose extra words were asked for or say "unspecified",
+"uncomplicated", "without ..."; a stated side picks the sided child. History and family codes, combination notes,
+excludes1 conflicts and 7th characters follow the tabular list and mappings/lexicon/code-rules.tsv.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from terminology.text.candidates import Query, Scored, _sums
+from terminology.text.index import Ints, PhraseIndex
+from terminology.text.lexicon import CodeRule
+from terminology.text.qualifiers import Qualifiers
+from terminology.text.rank import Weights
+
+_CHILD_COST = 0.01  # a default child stands just behind a direct hit
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A billable answer: code number, its score, the term that matched, and the heading it came from (or -1)."""
+
+    code: int
+    score: float
+    term: int
+    heading: int
+
+
+class Headings:
+    """Which leaves stand below a code; computed once, as the codes are in tree order."""
+
+    def __init__(self, index: PhraseIndex) -> None:
+        self._index = index
+        self._leaves = np.flatnonzero(index.codes.leaf).astype(np.int32)
+
+    def leaves(self, code: int) -> Ints:
+        first, stop = np.searchsorted(self._leaves, (code, int(self._index.codes.last[code]) + 1))
+        return self._leaves[first:stop]
+
+
+def default_child(
+    heading: int, term: int, base: float, headings: Headings, scored: Scored, query: Query,
+    index: PhraseIndex, qualifiers: Qualifiers, weights: Weights,
+) -> Leaf:  # fmt: skip
+    """The leaf below `heading` that fits the query best. `base` is the score of `term`, which names the heading."""
+    leaves = headings.leaves(heading)
+    titles = index.codes.title[leaves]
+    value = child_scores(titles, heading, term, scored, query, index, qualifiers, weights)
+    best = int(np.argmax(value))
+    return Leaf(int(leaves[best]), base + float(value[best]) - _CHILD_COST, term, heading)
+
+
+def child_scores(
+    titles: Ints, heading: int, term: int, scored: Scored, query: Query,
+    index: PhraseIndex, qualifiers: Qualifiers, weights: Weights,
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:  # fmt: skip
+    """What each title adds to or takes from its heading's score: words asked for, unasked ones, contradictions."""
+    bits = scored.mask[titles]
+    new = bits & ~scored.mask[term]
+    gained = _sums(new, index.weight[query.ids]) / max(query.total, 1e-6)
+    own_title = int(index.codes.title[heading])
+    own_extra = max(float(index.term_cost[own_title]), 0.0)
+    paid = _sums(new, index.cost[query.ids])
+    extra = np.maximum(index.term_cost[titles] - own_extra - paid, 0.0)
+    flags = index.term_flags[titles] & ~index.term_flags[own_title]
+    value = gained - 0.5 * weights.extra * extra / (extra + 1.0) - qualifiers.unasked(flags, query.flags)
+    attributes = index.term_attrs[titles] & ~index.term_attrs[own_title]
+    value -= 2.0 * qualifiers.contradicted(attributes, query.attributes)
+    return value.astype(np.float32)
+
+
+class CodeRules:
+    """ "history of" and "family history of" as codes, longest prefix first."""
+
+    def __init__(self, rules: list[CodeRule]) -> None:
+        self._rules = {rule.prefix: rule for rule in rules}
+
+    def historical(self, code: str) -> str:
+        """A code, "present" for a life-long condition, or "" when nothing is known ("-" in the table stops the search)."""
+        return next((r.historical for r in self._along(code) if r.historical), "").strip("-")
+
+    def family(self, code: str) -> str:
+        return next((r.family for r in self._along(code) if r.family), "")
+
+    def _along(self, code: str) -> list[CodeRule]:
+        prefixes = (code[:end] for end in range(len(code), 0, -1))
+        return [self._rules[p] for p in prefixes if p in self._rules]

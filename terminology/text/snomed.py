@@ -1,0 +1,68 @@
+"""SNOMED CT codes for problems, from the checked starter map (mappings/concept-maps/starter-problems.tsv)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from terminology.text.index import canonical_key
+from terminology.text.words import Canon
+
+
+@dataclass(frozen=True, slots=True)
+class SnomedRow:
+    """One concept of the starter map with the ICD-10-CM code that the map gives it ("" when none)."""
+
+    term: str
+    code: str
+    display: str
+    icd10cm: str
+    synonyms: tuple[str, ...]
+    kind: str
+
+
+class SnomedLinks:
+    """Finds the concept for a phrase: by the phrase itself, else by the ICD code when just one row has that code."""
+
+    def __init__(self, rows: Iterable[SnomedRow], canon: Canon) -> None:
+        self._by_text: dict[str, SnomedRow] = {}
+        by_code: dict[str, list[SnomedRow]] = {}
+        for row in rows:
+            for text in (row.term, row.display, *row.synonyms):
+                self._by_text.setdefault(canonical_key(canon.of(text.lower())), row)
+            if row.icd10cm:
+                by_code.setdefault(row.icd10cm, []).append(row)
+        self._by_code = {code: found[0] for code, found in by_code.items() if len(found) == 1}
+
+    def find(self, tokens: Sequence[str], icd10cm: str) -> SnomedRow | None:
+        """The row for canonical `tokens` if it agrees with the ICD code, else the only row of that ICD code."""
+        row = self._by_text.get(canonical_key(tokens))
+        if row is not None and (
+            not row.icd10cm or icd10cm.startswith(row.icd10cm) or row.icd10cm.startswith(icd10cm)
+        ):
+            return row
+        return self._by_code.get(icd10cm)
+
+
+def starter_rows(tables: Iterable[tuple[str, list[dict[str, str]]]]) -> list[SnomedRow]:
+    """Rows of starter-problems.tsv; empty when there is none yet. Raises ValueError for a missing column."""
+    found: list[SnomedRow] = []
+    for name, rows in tables:
+        if name != "starter-problems.tsv":
+            continue
+        try:
+            for row in rows:
+                synonyms = tuple(s.strip() for s in row["synonyms"].split("|") if s.strip())
+                found.append(
+                    SnomedRow(
+                        row["term"],
+                        row["snomed"],
+                        row["snomed_display"],
+                        row["icd10cm"],
+                        synonyms,
+                        row["kind"],
+                    )
+                )
+        except KeyError as error:
+            raise ValueError(f"concept-maps/{name}: column {error} is missing") from error
+    return found
