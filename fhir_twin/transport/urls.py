@@ -68,6 +68,7 @@ def target_of(base: Base, url: str) -> str:
         raise InvalidInput("a URL holds characters that are not allowed")
     if not url:
         return base.text
+    _check_path(url.partition("?")[0])  # before urljoin takes dot segments away
     joined = base.text + url if url.startswith("?") else urljoin(base.text + "/", url)
     parts = urlsplit(joined)
     _check_path(parts.path)
