@@ -95,8 +95,9 @@ def _biomarker_terms(
         size = _size(effect, choice, item, person)
         if size is None:
             continue
-        size = size * (_adherence(choice, item) * (-1.0 if choice.stop else 1.0))
         biomarker, logged = effect.biomarker, effect.kind == "percent"
+        share = _factor(effect, choice, item) * _adherence(choice, item) * (-1.0 if choice.stop else 1.0)
+        size = (percent_to_log(size) if logged else size) * share
         if biomarker == "weight":
             if person.height is None:
                 response.unusable.add("weight")
@@ -106,22 +107,17 @@ def _biomarker_terms(
         if biomarker not in person.values:
             response.unusable.add(biomarker)
             continue
-        if logged:
-            size = percent_to_log(size)
         found.append(BiomarkerTerm(biomarker, item.key, size, logged, item.onset_years, choice.delay_years))
     return found
 
 
 def _size(effect: Effect, choice: Choice, item: Intervention, person: Person) -> Array | None:
-    """Full effect of the chosen dose beyond the dose taken now; None when it does not apply."""
-    if not applies(effect, person):
-        return None
-    factor = _factor(effect, choice, item)
-    if factor == 0.0:
+    """Full effect (D,) in the effect's own scale, before `_factor`; None when it does not apply."""
+    if not applies(effect, person) or _factor(effect, choice, item) == 0.0:
         return None
     scale = effect.biomarker
     baseline = person.values.get(scale, np.zeros(person.draws))
-    size = effect_size(
+    return effect_size(
         baseline,
         effect.mean,
         effect.se,
@@ -131,7 +127,6 @@ def _size(effect: Effect, choice: Choice, item: Intervention, person: Person) ->
         reference=effect.reference,
         slope=effect.slope,
     )
-    return np.asarray(size * factor)
 
 
 def _factor(effect: Effect, choice: Choice, item: Intervention) -> float:
