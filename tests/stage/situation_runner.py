@@ -15,7 +15,7 @@ A situation tells the patient in the words of our keys:
     days = { potassium = 500 }      age of the newest value (default 20)
     smoking = "never"  pregnant = false
     family = ["breast-cancer"]
-    expect = { propose = [...], not_propose = [...], stop = [...], reject = [...], ask = [...], find = [...], goal = [...] }
+    expect = { propose = [], absent = [], stop = [], reject = [], ask = [], find = [], no_find = [], goal = {} }
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ from fhir_twin.model.chart import (
     PatientRecord,
     Problem,
 )
-from fhir_twin.model.codes import LOINC, UCUM, Coding, Concept
 from fhir_twin.model.coded import (
     CodedAllergy,
     CodedChart,
@@ -50,6 +49,7 @@ from fhir_twin.model.coded import (
     CodedProblem,
     SocialFacts,
 )
+from fhir_twin.model.codes import LOINC, UCUM, Coding, Concept
 from fhir_twin.model.guidelines import Guidelines
 from fhir_twin.model.intervention import Interventions, Outcomes
 from fhir_twin.model.plan import Plan
