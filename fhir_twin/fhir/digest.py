@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -26,10 +26,11 @@ from fhir_twin.fhir.systems import identifier_system, is_own_identifier_system
 Json = dict[str, Any]
 
 _SERVER = frozenset({"id", "meta", "implicitRules", "resourceType"})
-_VOLATILE = frozenset(
-    "created authored authoredOn recorded dateTime occurrenceDateTime identifiedDateTime startDate dueDate date "
-    "whenPeriod period".split()
-)
+_TIMES = """
+    created authored authoredOn recorded dateTime occurrenceDateTime identifiedDateTime startDate dueDate date
+    whenPeriod period
+"""
+_VOLATILE = frozenset(_TIMES.split())
 _CORE = {
     "Goal": ("description", "target"),
     "MedicationRequest": ("medicationCodeableConcept", "dosageInstruction", "doNotPerform"),
@@ -67,7 +68,8 @@ class Digest:
 def digest(resource: Json, base: str, cores: Mapping[str, str] = _NO_CORES) -> Digest:
     """The digest of `resource` on the server at `base`.
 
-    cores: core hash by lasting name (without generation) of what `resource` refers to, so that a plan's core changes with its parts'."""
+    cores: core hash by lasting name (without generation) of what `resource` refers to, so that a plan's core
+    changes with its parts'."""
     type_ = str(resource.get("resourceType", ""))
     core = {field: resource[field] for field in _CORE.get(type_, ()) if field in resource}
     return Digest(
@@ -119,7 +121,7 @@ class _Form:
 
     base: str
     skip: frozenset[str]
-    cores: Mapping[str, str] = _NO_CORES
+    cores: Mapping[str, str] = field(default_factory=lambda: _NO_CORES)
     core: bool = False
     own_only: bool = False
 

@@ -21,7 +21,7 @@ from fhir_twin.fhir.write_issue import write_finding
 from fhir_twin.fhir.write_provenance import write_provenance
 from fhir_twin.fhir.write_requests import request_identity, write_request
 from fhir_twin.fhir.write_risk import write_risk
-from fhir_twin.model.plan import Plan
+from fhir_twin.model.plan import Plan, ProposedGoal
 
 Json = dict[str, Any]
 DEFAULT_OPTIONS = WriteOptions()
@@ -55,7 +55,7 @@ def _resources(plan: Plan, context: Context) -> list[Json]:
     """Everything but Device and Provenance, in an order in which what is referred to comes first."""
     proposals = () if plan.refused else plan.recommendations
     goal_list = () if plan.refused else plan.goals
-    goals = {g.key: _goal_reference(g.existing, context.identity("Goal", goal_item(g.key))) for g in goal_list}
+    goals = {g.key: _goal_reference(g, context) for g in goal_list}
     groups = ranked(proposals)
     choices = [g for g in groups if is_choice(g)]
     resources = [write_goal(g, context) for g in goal_list if not g.existing]
@@ -75,12 +75,17 @@ def _resources(plan: Plan, context: Context) -> list[Json]:
         for rec in (group[:1] if is_choice(group) else group)
     ]
     plan_goals = list(goals.values())
-    resources.append(write_care_plan(plan, context, plan_goals, activities, [refer(_known(r)) for r in support]))
+    resources.append(
+        write_care_plan(plan, context, plan_goals, activities, [refer(_known(r)) for r in support])
+    )
     return resources
 
 
-def _goal_reference(existing: str, own: Identity) -> Json:
-    return reference(existing, versioned=False) if existing else refer(own)
+def _goal_reference(goal: ProposedGoal, context: Context) -> Json:
+    words = line(goal.description) or line(goal.key)
+    if goal.existing:
+        return reference(goal.existing, words, versioned=False)
+    return refer(context.identity("Goal", goal_item(goal.key)), words)
 
 
 def _known(resource: Json) -> Identity:

@@ -76,7 +76,9 @@ class Context:
         }
 
 
-def context_of(subject: str, as_of: datetime, model_version: str, base: str, options: WriteOptions) -> Context:
+def context_of(
+    subject: str, as_of: datetime, model_version: str, base: str, options: WriteOptions
+) -> Context:
     return Context(base.rstrip("/"), patient_id(subject), as_of, model_version, options, subject)
 
 

@@ -105,8 +105,12 @@ def reference(source: str, display: str = "", *, versioned: bool = True) -> Json
     parsed = parse_source(source)
     if parsed is None:
         value = re.sub(r"\s", "", clean(source))
-        return compact({"identifier": {"system": "urn:ietf:rfc:3986", "value": value}, "display": line(display)})
-    return compact({"reference": parsed.versioned if versioned else parsed.reference, "display": line(display)})
+        return compact(
+            {"identifier": {"system": "urn:ietf:rfc:3986", "value": value}, "display": line(display)}
+        )
+    return compact(
+        {"reference": parsed.versioned if versioned else parsed.reference, "display": line(display)}
+    )
 
 
 def references(sources: Iterable[str], *types: str) -> list[Json]:

@@ -58,11 +58,7 @@ def write_goal(goal: ProposedGoal, context: Context) -> Json:
 def cited(citation: Citation) -> str:
     """A citation as one line: claim, published value, where to find it."""
     place = (
-        f"doi:{citation.doi}"
-        if citation.doi
-        else f"PMID {citation.pmid}"
-        if citation.pmid
-        else citation.url
+        f"doi:{citation.doi}" if citation.doi else f"PMID {citation.pmid}" if citation.pmid else citation.url
     )
     parts = [clean(citation.text), f"({clean(citation.value)})" if citation.value else "", clean(place)]
     return " ".join(p for p in parts if p)

@@ -35,7 +35,9 @@ def write_narrative(plan: Plan) -> dict[str, str]:
         _head(plan),
         _section("Dangers and contradictions found", bullets(_finding(f) for f in plan.findings)),
         _section("Proposals, best first", _proposals(plan)),
-        _section("Questions that must be answered first", bullets(text(question_words(q)) for q in plan.questions)),
+        _section(
+            "Questions that must be answered first", bullets(text(question_words(q)) for q in plan.questions)
+        ),
         _section("Considered and rejected", bullets(_rejection(r) for r in plan.rejected)),
         _section("Targets", bullets(_goal(g) for g in plan.goals)),
         _section("Risk if nothing changes", bullets(text(risk_words(r)) for r in plan.risks)),
@@ -72,7 +74,11 @@ def _head(plan: Plan) -> str:
 
 def _proposals(plan: Plan) -> str:
     if not plan.recommendations:
-        return paragraph(text("None. The record gives no reason to propose a change.")) if not plan.refused else ""
+        return (
+            paragraph(text("None. The record gives no reason to propose a change."))
+            if not plan.refused
+            else ""
+        )
     return bullets((_rank(group) for group in ranked(plan.recommendations)), ordered=True)
 
 
@@ -146,7 +152,10 @@ def _foot(plan: Plan) -> str:
     partial = [
         f"{c.type}: {c.state.replace('-', ' ')}" for c in plan.completeness if c.state not in ("complete", "")
     ]
-    limits = [*plan.limits, *(["Not everything could be read (" + "; ".join(partial) + ")."] if partial else [])]
+    limits = [
+        *plan.limits,
+        *(["Not everything could be read (" + "; ".join(partial) + ")."] if partial else []),
+    ]
     return "".join(
         (
             _section("Limits", bullets(text(x) for x in limits)),

@@ -34,7 +34,16 @@ _CATEGORY = {
     "education": (SNOMED, "409073007", "Education"),
 }
 _DIETS = ("diet", "salt", "sodium", "nutrition")
-_DOSE_UNITS = {"mg": "mg", "g": "g", "ug": "ug", "mcg": "ug", "mL": "mL", "ml": "mL", "unit": "[IU]", "units": "[IU]"}
+_DOSE_UNITS = {
+    "mg": "mg",
+    "g": "g",
+    "ug": "ug",
+    "mcg": "ug",
+    "mL": "mL",
+    "ml": "mL",
+    "unit": "[IU]",
+    "units": "[IU]",
+}
 
 
 def request_type(rec: Recommendation) -> str:

@@ -37,7 +37,10 @@ def write_risk(risk: EventRisk, recommendations: Sequence[Recommendation], conte
     predictions = [
         _prediction(risk, context, {"probabilityDecimal": percent(risk.probability)}, "Continue as now"),
         _prediction(
-            risk, context, {"probabilityRange": _range(risk)}, "Continue as now: 80 % interval of the estimate"
+            risk,
+            context,
+            {"probabilityRange": _range(risk)},
+            "Continue as now: 80 % interval of the estimate",
         ),
     ]
     for rec in recommendations:

@@ -1,0 +1,214 @@
+"""PlanWriter: bring a server's copy of a patient's plan to what we would like it to be. The Sink of the service.
+
+    read what is there -> reconcile -> check -> one transaction -> judge every entry -> read back
+
+Ways down when a server cannot do that (TX-4): one write after the other; a DocumentReference with the narrative; a
+clear refusal. A lost answer is an unknown outcome: it is read back before anything is sent again (performance.md 4.5).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from fhir_twin.errors import (
+    Conflict,
+    InvalidInput,
+    Issue,
+    NotFound,
+    NotSupported,
+    TooCostly,
+    TwinError,
+    UpstreamError,
+)
+from fhir_twin.fhir.fit import without_types
+from fhir_twin.fhir.identity import WRITE_ORDER, identity_of
+from fhir_twin.fhir.reconcile import Reconciliation, reconcile
+from fhir_twin.fhir.validate import validate_bundle
+from fhir_twin.fhir.write_document import as_document
+from fhir_twin.model.written import Action, Mode, Written, WrittenItem
+from fhir_twin.transport.patient_locks import PatientLocks
+from fhir_twin.transport.plan_answer import Placed, judge
+from fhir_twin.transport.plan_held import HeldReader
+from fhir_twin.transport.plan_mend import Mender
+from fhir_twin.transport.plan_seal import seal_what_changed
+from fhir_twin.transport.plan_single import SingleWrites
+from fhir_twin.transport.protocols import Capability, FhirServer, Resource
+
+
+class PlanWriter:
+    """attempts: how often a conflict or a lost answer is looked into. sleep: waiting between them (seconds)."""
+
+    def __init__(
+        self, server: FhirServer, *, attempts: int = 4, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._server = server
+        self._attempts = attempts
+        self._sleep = sleep
+        self._locks = PatientLocks()
+
+    def write(self, patient: str, bundle: Resource, *, dry_run: bool = False) -> Written:
+        """bundle: what `write_plan` gave for `patient` (an id) on this server.
+
+        Raises InvalidInput (the plan fails our own checks, or is about somebody else), NotFound (the server has no
+        such patient), NotSupported (no way to write it there), Conflict (it kept changing under our hands),
+        UpstreamTimeout (the outcome stays unknown), and what the server refuses with."""
+        with self._locks.holding(patient):
+            return _Writing(self._server, patient, bundle, self._attempts, self._sleep).run(dry_run)
+
+
+class _Writing:
+    """One plan on its way."""
+
+    def __init__(
+        self,
+        server: FhirServer,
+        patient: str,
+        bundle: Resource,
+        attempts: int,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._server = server
+        self._patient = patient
+        self._attempts = attempts
+        self._sleep = sleep
+        self._capability = server.capability()
+        self._reader = HeldReader(server, self._capability)
+        self._mender = Mender(server)
+        self._issues: list[Issue] = []
+        self._dropped: list[WrittenItem] = []
+        # Actions of an attempt whose answer was lost: if they turn out to be done, they are ours.
+        self._open: dict[tuple[str, str], Action] = {}
+        _check_addressee(bundle, patient, server.base)
+        self._mode, self._desired = self._fit(bundle)
+
+    def run(self, dry_run: bool) -> Written:
+        if not dry_run and self._server.read("Patient", self._patient) is None:
+            raise NotFound("the server does not hold this patient; nothing was written")
+        failure: TwinError | None = None
+        for attempt in range(self._attempts):
+            plan = self._reconcile()
+            if dry_run or not plan.sending:
+                return self._result(plan, [], dry_run)
+            _check(plan)
+            try:
+                return self._result(plan, self._send(plan), False)
+            except InvalidInput as error:
+                self._desired, mended = self._mender.mend(self._desired, error)
+                if not mended:
+                    raise
+                failure = error
+                self._issues += mended
+            except (NotSupported, TooCostly) as error:
+                if self._mode != "transaction":
+                    raise
+                failure = error
+                self._mode = "single"
+                text = "the server did not take a transaction; the plan is written piece by piece"
+                self._issues.append(Issue("warning", error.code, text, "", "write"))
+            except (Conflict, UpstreamError) as error:
+                failure = error
+                self._open |= {(s.identity.type, s.identity.value): s.action for s in plan.sending}
+                self._sleep(0.5 * 2**attempt)
+        plan = self._reconcile()
+        if not plan.sending:
+            return self._result(plan, [], False)
+        raise failure or UpstreamError("the plan could not be written")
+
+    def _fit(self, bundle: Resource) -> tuple[Mode, Resource]:
+        mode: Mode = "transaction" if self._capability.supports_system("transaction") else "single"
+        has_plan = any(e["resource"]["resourceType"] == "CarePlan" for e in bundle.get("entry", []))
+        if has_plan and not _offers(self._capability, "CarePlan"):
+            if not _offers(self._capability, "DocumentReference"):
+                raise NotSupported(
+                    "this server lets us write neither CarePlan nor DocumentReference; the plan can only be shown"
+                )
+            text = "the server takes no CarePlan; the plan is written as a document"
+            self._issues.append(Issue("warning", "not-supported", text, "CarePlan", "write"))
+            return "document", as_document(bundle, self._server.base)
+        fitted, dropped, no_provenance = without_types(bundle, lambda t: _offers(self._capability, t))
+        note = "the server does not take this type; its content is in the plan's narrative"
+        self._dropped = [WrittenItem(i.type, i.value, "dropped", "", note) for i in dropped]
+        lacking = {i.type for i in dropped} | ({"Provenance"} if no_provenance else set())
+        for type_ in sorted(lacking):
+            self._issues.append(Issue("warning", "not-supported", note, type_, "write"))
+        return mode, fitted
+
+    def _reconcile(self) -> Reconciliation:
+        types = [t for t in WRITE_ORDER if _offers(self._capability, t)]
+        if self._mode == "document":
+            types = ["DocumentReference"]
+        own = (identity_of(e["resource"]) for e in self._desired["entry"])
+        device = next((i.value for i in own if i is not None and i.type == "Device"), "")
+        held = self._reader.read(self._patient, types, device)
+        if self._reader.closed:
+            self._close()
+        return reconcile(self._desired, held, base=self._server.base)
+
+    def _close(self) -> None:
+        closed = self._reader.closed
+        if "CarePlan" in closed:
+            raise NotSupported("this server does not let us search CarePlans, so none can be written safely")
+        self._desired, dropped, _ = without_types(self._desired, lambda t: t not in closed)
+        note = "the server does not let us search this type"
+        self._dropped += [WrittenItem(i.type, i.value, "dropped", "", note) for i in dropped]
+
+    def _send(self, plan: Reconciliation) -> list[Placed]:
+        if self._mode == "transaction":
+            answer = self._server.transaction(plan.bundle())
+            placed = judge(answer, plan.sending, plan.provenance is not None)
+        else:
+            writes = SingleWrites(self._server, plan)
+            placed = writes.run()
+            self._issues += writes.issues
+        types = sorted({p.type for p in placed} - {"Device"}, key=WRITE_ORDER.index)
+        try:
+            held = self._reader.read(self._patient, types)
+            self._issues += seal_what_changed(self._server, held, placed)
+        except TwinError:
+            text = "the plan is written, but could not be read back to check it"
+            self._issues.append(Issue("warning", "incomplete", text, "", "write"))
+        return placed
+
+    def _result(self, plan: Reconciliation, placed: list[Placed], dry_run: bool) -> Written:
+        where = dict(zip((s.identity for s in plan.sending), (p.reference for p in placed), strict=False))
+        items = []
+        for step in plan.steps:
+            item = step.item
+            if step.identity in where:
+                item = replace(item, reference=where[step.identity])
+            done = self._open.get((item.type, item.key))
+            if done and item.action == "unchanged":
+                item = replace(item, action=done)
+            items.append(item)
+        issues = dict.fromkeys((*self._issues, *plan.issues, *self._reader.issues()))
+        mode: Mode = "none" if dry_run or not (placed or self._open) else self._mode
+        return Written((*items, *self._dropped), tuple(issues), mode, dry_run)
+
+
+def _offers(capability: Capability, type_: str) -> bool:
+    """Whether we can keep resources of this type there: find, create and update them (Provenance: create)."""
+    if not capability.raw.get("rest") or not any(r.get("resource") for r in capability.raw["rest"]):
+        return True  # a statement that lists nothing rules nothing out
+    needed = ("create",) if type_ == "Provenance" else ("create", "update", "search-type")
+    return all(capability.supports(type_, interaction) for interaction in needed)
+
+
+def _check_addressee(bundle: Resource, patient: str, base: str) -> None:
+    """The Bundle must be about this patient and made for this server."""
+    prefix = base.rstrip("/") + "/ids/"
+    for entry in bundle.get("entry", []):
+        resource = entry["resource"]
+        identity = identity_of(resource)
+        if identity is not None and not identity.system.startswith(prefix):
+            raise InvalidInput("this plan was written for another server")
+        subject = resource.get("subject") or resource.get("patient")
+        if isinstance(subject, dict) and subject.get("reference") != f"Patient/{patient}":
+            raise InvalidInput("this plan is about another patient")
+
+
+def _check(plan: Reconciliation) -> None:
+    issues = validate_bundle(plan.bundle())
+    if any(i.severity in ("error", "fatal") for i in issues):
+        raise InvalidInput("the plan does not pass our own checks; nothing was written", issues=issues)
