@@ -243,10 +243,10 @@ def _effects(
     if not traces:
         return ()
     weights = regime_weights(memory)
-    gain, before, after, weight = (
+    gain, before, after, off = (
         np.einsum("c,cvk->vk", weights, np.concatenate([getattr(t, name) for t in traces], axis=1))
-        for name in ("gain", "before", "after", "weight")
+        for name in ("gain", "before", "after", "off")
     )
     known = drift * (table.times - memory.reference)[:, None]
     shift = np.exp(after + known) - np.exp(before + known)
-    return tuple((float(gain[p]), float(shift[p]), float(weight[p])) for p in table.places)
+    return tuple((float(gain[p]), float(shift[p]), 1.0 - float(off[p])) for p in table.places)

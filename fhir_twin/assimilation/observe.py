@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fhir_twin.assimilation.units import convert
 from fhir_twin.errors import Issue
@@ -70,6 +70,7 @@ def _point(coded: CodedMeasurement, known: BiomarkerSet, as_of: datetime) -> Poi
         bound=m.comparator,
         setting=m.setting,
         readings=max(m.readings, 1),
+        reported=f"{m.comparator or ''}{m.value} {m.unit or m.unit_code}".strip(),
         flags=flags,
     )
     reason = _unusable(m, code, as_of)
@@ -108,25 +109,38 @@ def _unusable(m: Measurement, code: Code, as_of: datetime) -> str:
 def _collapse(points: list[Point], ranks: dict[int, tuple[int, int]]) -> list[Point]:
     """OB-8: the same analyte, value and time told by several sources counts once; the most final, then the first
     in the chart, is kept. A copy dated only to the day (midnight) equals a timed one of that day."""
-    kept: dict[tuple[object, ...], int] = {}
+    kept: dict[tuple[object, ...], list[int]] = {}
     result = list(points)
     for index in sorted(ranks, key=lambda i: ranks[i]):
         point = points[index]
         if not point.used or point.time is None:
             continue
-        what = (point.biomarker, float(f"{point.value:.6g}"), point.bound)
-        day = point.time.date()
-        timed = (*what, "minute", point.time.replace(second=0, microsecond=0).timestamp())
-        dateless = point.time.hour == point.time.minute == point.time.second == 0
-        own = ((*what, "day", day),) if dateless else (timed, (*what, "timed", day))
-        alike = ((*what, "day", day), (*what, "timed", day)) if dateless else (timed, (*what, "day", day))
-        first = next((kept[k] for k in alike if k in kept), None)
-        if first is not None and points[first].source != point.source:
+        day = kept.setdefault((point.biomarker, point.bound, point.time.date()), [])
+        first = next((i for i in day if _copies(points[i], point)), None)
+        if first is None:
+            day.append(index)
+        else:
             result[index] = replace(point, used=False, reason="duplicate")
             result[first] = replace(result[first], flags=(*result[first].flags, f"also:{point.source}"))
-        else:
-            kept.update((k, index) for k in own)
     return result
+
+
+def _copies(left: Point, right: Point) -> bool:
+    """Two sources tell one value: same minute (or one of them knows only the day), and the same number - within
+    rounding where they print it in different units."""
+    assert left.time is not None and right.time is not None
+    if left.source == right.source:
+        return False
+    near = abs(left.time - right.time) < timedelta(minutes=1)
+    if not near and not (_dateless(left.time) or _dateless(right.time)):
+        return False
+    units = {p.reported.partition(" ")[2] for p in (left, right)}
+    tolerance = 1e-6 if len(units) == 1 else 0.015
+    return abs(left.value - right.value) <= tolerance * max(abs(left.value), abs(right.value))
+
+
+def _dateless(when: datetime) -> bool:
+    return when.hour == when.minute == when.second == 0
 
 
 def _issues(points: Iterable[Point]) -> Iterable[Issue]:

@@ -77,13 +77,15 @@ def parse_unit(code: str) -> Unit | None:
         return Unit(_F(1), ())
     factor, powers, sign, expect = _F(1), dict[str, int](), 1, True
     bare = bare.rstrip("/.") if code.rstrip().endswith("}") else bare
+    if re.search(r"\d\.\d", bare):  # "1.73" is a printed decimal, not the product of 1 and 73
+        return None
     position = 0
     for match in _TERM.finditer(bare):
         if match.start() != position:
             return None
         position = match.end()
         if match.group(2):
-            if expect and match.group(2) == ".":
+            if expect and (match.group(2) == "." or match.start() > 0):
                 return None
             sign, expect = (-1 if match.group(2) == "/" else 1), True
             continue
@@ -103,7 +105,7 @@ def _atom(text: str) -> Unit | None:
     ten = re.fullmatch(r"10[*^]([+-]?\d+)", text)
     if ten:
         return Unit(_F(10) ** int(ten.group(1)), ())
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return Unit(_F(int(text)), ()) if int(text) else None
     power = 1
     found = _lookup(text)

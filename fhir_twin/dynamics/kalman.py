@@ -69,13 +69,13 @@ class Robust:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What each value did, all (P, V, k): gain h'K, forecast before and estimate after (model scale), weight,
-    innovation SD."""
+    """What each value did, all (P, V, k): gain h'K, forecast before and estimate after (model scale), off = how much
+    the gate turned it down (1 - weight), innovation SD."""
 
     gain: Array
     before: Array
     after: Array
-    weight: Array
+    off: Array
     spread: Array
 
 
@@ -233,7 +233,13 @@ class _Block:
         assert self.trace is not None
         share = gain if shrink is None else gain * shrink
         after = forecast + gain * move
-        seen = (share, forecast, after, np.ones_like(gain) if weight is None else weight, np.sqrt(spread))
+        seen = (
+            share,
+            forecast,
+            after,
+            np.zeros_like(gain) if weight is None else 1.0 - weight,
+            np.sqrt(spread),
+        )
         for target, values in zip(self.trace, seen, strict=True):
             target[visit, row] = np.where(observed, values, np.nan)
 

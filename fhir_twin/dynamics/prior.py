@@ -1,8 +1,8 @@
 """What we expect of a person before any value: by sex, age and condition group.
 
-Unknown sex or age is not assumed: the prior is then the mixture over what it could be (mean of means; spread
-within plus spread between). The prior is that of the *population*, not of treated or diagnosed people, unless a row
-names the group: readings that led to a diagnosis or a drug are in the data too, and a prior that already knew of
+Unknown sex or age is not assumed: the prior is then the mixture over what it could be (mean of means; the
+widest spread within plus the spread between). The prior is that of the *population*, not of treated or diagnosed
+people, unless a row names the group: readings that led to a diagnosis or a drug are in the data too, and a prior that already knew of
 them would count them twice (regression to the mean would then be booked as drug effect).
 """
 
@@ -49,7 +49,7 @@ def level_prior(model: BiomarkerModel, profile: Profile, age: float | None) -> t
 def _mixture(rows: list[PriorRow]) -> tuple[float, float]:
     means = np.array([r.mean for r in rows])
     variances = np.array([r.sd**2 for r in rows])
-    return float(means.mean()), float(np.sqrt(variances.mean() + means.var()))
+    return float(means.mean()), float(np.sqrt(variances.max() + means.var()))
 
 
 def slope_regimes(model: BiomarkerModel, profile: Profile) -> tuple[SlopeRegime, ...]:

@@ -59,7 +59,7 @@ class Point:
     used False -> `reason` says why ("unknown-unit", "implausible", "duplicate", "not-final", ...).
     weight: 1.0 normal, < 1 when the outlier gate turned it down. gain: share of the state's move that this
     value caused, 0..1. shift: how far the estimate of this biomarker moved, canonical unit. bound: set for
-    censored values."""
+    censored values. readings: averaged in the source. reported: value and unit as written ("54 mmol/mol")."""
 
     biomarker: str
     source: str
@@ -75,6 +75,7 @@ class Point:
     shift: float = 0.0
     flags: tuple[str, ...] = ()
     readings: int = 1
+    reported: str = ""
 
 
 @dataclass(frozen=True, slots=True)

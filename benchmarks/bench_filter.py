@@ -1,0 +1,143 @@
+"""Joint filter against named peers, in one run: people per second on one core.
+
+    OMP_NUM_THREADS=1 python benchmarks/bench_filter.py [--people 10000] [--check]
+
+Task: 10,000 people x 40 visits x 8 biomarkers, irregular times, 30 % of values missing, one joint state with full
+covariance (8 correlated OU states, the state-space form every peer can express). simdkalman, statsmodels and pykalman
+cannot take irregular steps or partly missing visits for many people at once, so they get the *easier* task: even steps
+(simdkalman and pykalman: visits missing as a whole). The twin's own model (levels and fluctuations apart: 16 states) is
+timed as well. --check exits 1 when a gate of the project fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+from fhir_twin.dynamics.kalman import Belief, Visits, kalman_filter
+from fhir_twin.dynamics.state_space import Dynamics
+
+VISITS, K, MISSING = 40, 8, 0.3
+GATE_RATE, GATE_SIMD, GATE_SLOW = 15_000, 5.0, 100.0
+
+
+def correlation(rng: np.random.Generator) -> np.ndarray:
+    root = rng.normal(size=(K, K))
+    covariance = root @ root.T + K * np.eye(K)
+    scale = np.sqrt(np.diagonal(covariance))
+    return covariance / scale[:, None] / scale[None, :]
+
+
+def ours(rng: np.random.Generator, people: int, states: int) -> float:
+    """People per CPU second with `states` = 8 (OU only) or 16 (level + OU)."""
+    c = correlation(rng)
+    stationary = np.zeros((states, states))
+    stationary[states - K :, states - K :] = c
+    rate = np.r_[np.zeros(states - K), np.full(K, 0.7)]
+    dynamics = Dynamics(rate, stationary, np.zeros(states))
+    design = np.hstack([np.eye(K)] * (states // K))
+    start = stationary.copy()
+    start[: states - K, : states - K] = np.eye(states - K)
+    times = np.sort(rng.uniform(0, 10, (people, VISITS)), axis=1)
+    values = rng.normal(size=(people, VISITS, K))
+    values[rng.uniform(size=values.shape) < MISSING] = np.nan
+    belief = Belief(
+        np.zeros((people, states)),
+        np.tile(start, (people, 1, 1)),
+        np.zeros(people),
+        np.zeros((people, K), dtype=np.int64),
+    )
+    visits = Visits(times, values, np.full(K, 0.2))
+    begin = time.process_time()
+    kalman_filter(belief, dynamics, design, visits)
+    return people / (time.process_time() - begin)
+
+
+def even(rng: np.random.Generator, people: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The peers' task: even steps, whole visits missing."""
+    c = correlation(rng)
+    f = np.exp(-0.7 * 0.25)
+    values = rng.normal(size=(people, VISITS, K))
+    values[rng.uniform(size=values.shape[:2]) < MISSING] = np.nan
+    return c, f * np.eye(K), c * (1 - f * f), values
+
+
+def simdkalman_rate(rng: np.random.Generator, people: int) -> float:
+    import simdkalman
+
+    c, transition, process, values = even(rng, people)
+    model = simdkalman.KalmanFilter(transition, process, np.eye(K), 0.2 * np.eye(K))
+    begin = time.process_time()
+    model.compute(values, 0, initial_value=np.zeros(K), initial_covariance=c, filtered=True, smoothed=False)
+    return people / (time.process_time() - begin)
+
+
+def statsmodels_rate(rng: np.random.Generator, people: int) -> float:
+    from statsmodels.tsa.statespace.mlemodel import MLEModel
+
+    c, transition, process, values = even(rng, people)
+    begin = time.process_time()
+    for person in values:
+        model = MLEModel(person, k_states=K)
+        model["design"], model["transition"], model["selection"] = np.eye(K), transition, np.eye(K)
+        model["state_cov"], model["obs_cov"] = process, 0.2 * np.eye(K)
+        model.ssm.initialize_known(np.zeros(K), c)
+        model.ssm.filter()
+    return people / (time.process_time() - begin)
+
+
+def pykalman_rate(rng: np.random.Generator, people: int) -> float:
+    from pykalman import KalmanFilter
+
+    c, transition, process, values = even(rng, people)
+    masked = np.ma.masked_invalid(values)
+    model = KalmanFilter(
+        transition, np.eye(K), process, 0.2 * np.eye(K), np.zeros(K), np.zeros(K), np.zeros(K), c
+    )
+    begin = time.process_time()
+    for person in masked:
+        model.filter(person)
+    return people / (time.process_time() - begin)
+
+
+def best(runs: int, measure, *arguments) -> float:
+    return max(measure(np.random.default_rng(i), *arguments) for i in range(runs))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--people", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    rates = {
+        "fhir-twin, 8 states": best(options.runs, ours, options.people, K),
+        "fhir-twin, 16 states (level + fluctuation)": best(options.runs, ours, options.people, 2 * K),
+    }
+    for name, measure, people in (
+        ("simdkalman", simdkalman_rate, options.people),
+        ("statsmodels", statsmodels_rate, 100),
+        ("pykalman", pykalman_rate, 50),
+    ):
+        try:
+            rates[name] = best(min(options.runs, 2), measure, people)
+        except ImportError:
+            print(f"{name}: not installed, skipped")
+    ours_rate = rates["fhir-twin, 8 states"]
+    for name, rate in rates.items():
+        print(f"{name:45s} {rate:10,.0f} people/s   ours is {ours_rate / rate:6.1f} x")
+    passed = ours_rate >= GATE_RATE and ours_rate >= GATE_SIMD * rates.get("simdkalman", 0.0)
+    passed &= all(ours_rate >= GATE_SLOW * rates.get(n, 0.0) for n in ("statsmodels", "pykalman"))
+    print("gates:", "passed" if passed else "FAILED")
+    return 0 if passed or not options.check else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
