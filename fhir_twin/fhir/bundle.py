@@ -24,7 +24,8 @@ Resource = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Entry:
-    """One resource of a Bundle. `place` is its FHIRPath; `mode` match | include | ""; `raw` the JSON as given."""
+    """One resource of a Bundle. `place` is its FHIRPath; `mode` match | include | ""; `raw` the JSON as given.
+    `source` is "Type/id/_history/version"; without an id the place in the Bundle (never a made-up id)."""
 
     place: str
     full_url: str
@@ -32,14 +33,8 @@ class Entry:
     id: str
     version: str
     mode: str
+    source: str
     raw: Resource
-
-    @property
-    def source(self) -> str:
-        """ "Type/id/_history/version"; without an id the place in the Bundle (never a made-up id)."""
-        if not self.id:
-            return self.place
-        return f"{self.type}/{self.id}/_history/{self.version}" if self.version else f"{self.type}/{self.id}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -123,7 +118,11 @@ def _entry(item: Resource, resource: Resource, place: str) -> Entry:
     ident = _text(resource.get("id"))
     if not ident and full_url.startswith("urn:uuid:"):
         ident = full_url.removeprefix("urn:uuid:")
-    return Entry(f"{place}.resource", full_url, resource["resourceType"], ident, version, mode, resource)
+    kind = resource["resourceType"]
+    source = f"{kind}/{ident}" if ident else f"{place}.resource"
+    if ident and version:
+        source = f"{source}/_history/{version}"
+    return Entry(f"{place}.resource", full_url, kind, ident, version, mode, source, resource)
 
 
 def _outcome(item: Resource, place: str, issues: list[Issue]) -> None:

@@ -15,6 +15,7 @@ from fhir_twin.fhir import structs as s
 from fhir_twin.fhir.bundle import Resource
 from fhir_twin.fhir.moments import Moment, moment
 from fhir_twin.fhir.resolve import Index, contained
+from fhir_twin.model.chart import Setting
 from fhir_twin.model.codes import Concept
 
 E = TypeVar("E", bound=s.Element)
@@ -79,6 +80,28 @@ class Context:
     issues: Issues
     encounters: dict[str, str] = field(default_factory=dict)
     panels: dict[str, Concept] = field(default_factory=dict)
+    settings: dict[object, Setting] = field(default_factory=dict)
+    _moments: dict[str, Moment | None] = field(default_factory=dict)
+    _concepts: dict[s.CodeableConcept, Concept] = field(default_factory=dict)
+    _categories: dict[tuple[s.CodeableConcept, ...], tuple[str, ...]] = field(default_factory=dict)
+
+    def concept(self, given: s.CodeableConcept | None) -> Concept:
+        """elements.concept, each different one read once (a chart repeats the same codes hundreds of times)."""
+        if given is None:
+            return elements.EMPTY
+        known = self._concepts.get(given)
+        if known is None:
+            known = self._concepts[given] = elements.concept(given)
+        return known
+
+    def codes(self, given: tuple[s.CodeableConcept, ...]) -> tuple[str, ...]:
+        """elements.codes, each different list read once."""
+        if not given:
+            return ()
+        known = self._categories.get(given)
+        if known is None:
+            known = self._categories[given] = elements.codes(given)
+        return known
 
     def when(self, text: str | None, source: str, element: str) -> Moment | None:
         """A date of `source`; one that is no date is an issue and counts as not given (RD-13)."""

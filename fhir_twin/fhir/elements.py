@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Literal
 
 from fhir_twin.fhir import structs as s
@@ -37,9 +38,10 @@ def tidy(text: str | None) -> str:
     """A code, status or id without stray blanks (I4: `"entered-in-error "`, `"http: //..."`)."""
     if not text:
         return ""
-    return _BLANK.sub("", text) if _BLANK.search(text) else text
+    return text if text.isprintable() and " " not in text else _BLANK.sub("", text)
 
 
+@lru_cache(maxsize=512)
 def system_uri(system: str | None) -> str:
     """The URI of a code system; OIDs with and without `urn:oid:` become URIs (OB-12)."""
     uri = tidy(system)

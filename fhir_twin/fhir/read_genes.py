@@ -61,7 +61,7 @@ class _Found:
 
 def is_gene_result(given: k.Observation, code: Concept) -> bool:
     """By its code, a gene component, or a known gene named in the code or text of something not measured."""
-    if set(code.codes(LOINC)) & CODES or any(c.code == IMPLICATION for c in code.codings):
+    if any((c.code in CODES and c.system == LOINC) or c.code == IMPLICATION for c in code.codings):
         return True
     for part in given.component:
         if part.code is not None and any(c.code == GENE_STUDIED for c in part.code.coding):

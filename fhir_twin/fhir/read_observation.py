@@ -14,7 +14,7 @@ from fhir_twin.fhir.context import Context
 from fhir_twin.fhir.moments import Moment
 from fhir_twin.fhir.read_genes import is_gene_result, read_gene
 from fhir_twin.fhir.read_setting import find_setting, is_patient_supplied
-from fhir_twin.fhir.read_values import Read, has_value, pressure_in_text, read_value
+from fhir_twin.fhir.read_values import has_value, pressure_in_text, read_value
 from fhir_twin.model.chart import GeneResult, Measurement, Setting
 from fhir_twin.model.codes import LOINC, UCUM, Coding, Concept
 
@@ -57,7 +57,7 @@ def read_observation(
     if time is not None and time > context.as_of:
         context.skip_later("Observation")
         return [], []
-    concept = elements.concept(given.code)
+    concept = context.concept(given.code)
     if is_gene_result(given, concept):
         return [], read_gene(given, source, time, context)
     shared = _shared(given, raw, source, status, time, time_end, flags, context)
@@ -145,7 +145,7 @@ def _shared(
         time=time,
         time_end=time_end,
         setting=find_setting(given, raw, encounter, context),
-        categories=elements.codes(given.category),
+        categories=context.codes(given.category),
         encounter=encounter,
         specimen=specimen if specimen is not None and not elements.is_empty(specimen) else None,
         method=elements.concept(given.method) if given.method is not None else None,
@@ -160,8 +160,8 @@ def _measurements(
     if elements.is_empty(concept) and not given.component:
         context.issues.add("warning", "required", "Observation without a code: not used", shared.source)
         return []
-    panel_codes = set(concept.codes(LOINC))
-    if own and panel_codes & PRESSURE_PANELS:
+    panel_codes = {c.code for c in concept.codings if c.system == LOINC}
+    if given.value_string is not None and panel_codes & PRESSURE_PANELS:
         pair = pressure_in_text(given.value_string)
         if pair is not None:
             return _pressure_pair(pair, concept, shared)
@@ -170,14 +170,14 @@ def _measurements(
     panel = context.panels.get(shared.source.split("/_history/")[0])
     found = []
     if own or not (given.component or given.has_member):
-        found.append(_measurement(given, concept, read_value(given), panel, shared))
+        found.append(_measurement(given, concept, panel, shared, context))
     for component in given.component:
         found += _component(component, concept, shared, context)
     return found
 
 
 def _component(given: k.Value, panel: Concept, shared: _Shared, context: Context) -> list[Measurement]:
-    concept = elements.concept(given.code)
+    concept = context.concept(given.code)
     if given.modifier_extension:
         text = "component with an unknown modifierExtension: not used"
         context.issues.add("warning", "extension", text, shared.source)
@@ -185,13 +185,14 @@ def _component(given: k.Value, panel: Concept, shared: _Shared, context: Context
     if elements.is_empty(concept):
         context.issues.add("warning", "required", "component without a code: not used", shared.source)
         return []
-    return [_measurement(given, concept, read_value(given), panel, shared)]
+    return [_measurement(given, concept, panel, shared, context)]
 
 
 def _measurement(
-    given: k.Observation | k.Value, concept: Concept, read: Read, panel: Concept | None, shared: _Shared
+    given: k.Observation | k.Value, concept: Concept, panel: Concept | None, shared: _Shared, context: Context
 ) -> Measurement:
-    low, high = _reference_range(given.reference_range)
+    read = read_value(given)
+    low, high = _reference_range(given.reference_range) if given.reference_range else (None, None)
     return Measurement(
         source=shared.source,
         concept=concept,
@@ -209,7 +210,7 @@ def _measurement(
         time_end=shared.time_end,
         setting=shared.setting,
         categories=shared.categories,
-        interpretation=elements.codes(given.interpretation),
+        interpretation=context.codes(given.interpretation),
         reference_low=low,
         reference_high=high,
         method=shared.method,

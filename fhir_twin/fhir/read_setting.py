@@ -51,12 +51,26 @@ def is_patient_supplied(given: k.Observation) -> bool:
 
 def find_setting(given: k.Observation, raw: Resource, encounter: str, context: Context) -> Setting:
     """The setting; "unknown" when the record does not say."""
-    words = _words(given, raw, context)
-    if _AMBULATORY.search(words):
-        return "ambulatory"
-    if is_patient_supplied(given) or _HOME.search(words):
+    told = _told(given, raw, context)
+    if told == "ambulatory":
+        return told
+    if told == "home" or is_patient_supplied(given):
         return "home"
     return _BY_CLASS.get(context.encounters.get(encounter, ""), "unknown")
+
+
+def _told(given: k.Observation, raw: Resource, context: Context) -> Setting:
+    """The setting that words say; remembered by code, method and category, which repeat."""
+    key = (given.code, given.method, given.category)
+    if given.device is None and key in context.settings:
+        return context.settings[key]
+    words = _words(given, raw, context)
+    told: Setting = (
+        "ambulatory" if _AMBULATORY.search(words) else "home" if _HOME.search(words) else "unknown"
+    )
+    if given.device is None:
+        context.settings[key] = told
+    return told
 
 
 def _words(given: k.Observation, raw: Resource, context: Context) -> str:

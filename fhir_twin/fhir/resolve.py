@@ -27,6 +27,7 @@ class Index:
         self._by_url: dict[str, Entry] = {}
         self._by_id: dict[tuple[str, str], Entry] = {}
         self._by_identifier: dict[tuple[str, str, str], Entry] = {}
+        self._targets: dict[str, str] = {}
         self._bases = set(bases)
         everything = list(entries)
         for entry in everything:
@@ -70,11 +71,25 @@ class Index:
 
     def target(self, reference: s.Reference | None, expected: str = "") -> str:
         """ "Type/id" that `reference` means, in the Bundle or not; "" when that cannot be told."""
-        entry = self.find(reference, expected)
+        text = reference.reference if reference is not None else None
+        if text is None:
+            entry = self.find(reference, expected)
+            return _name(entry) if entry is not None else ""
+        known = self._targets.get(text)
+        if known is None:
+            known = self._targets[text] = self._target(reference, text)
+        return known
+
+    def _target(self, reference: s.Reference | None, text: str) -> str:
+        entry = self.find(reference)
         if entry is not None:
-            return f"{entry.type}/{entry.id}" if entry.id else entry.place
-        kind, ident = self.literal((reference.reference or "").strip()) if reference is not None else ("", "")
+            return _name(entry)
+        kind, ident = self.literal(text.strip())
         return f"{kind}/{ident}" if kind else ""
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.type}/{entry.id}" if entry.id else entry.place
 
 
 def contained(raw: Resource, reference: s.Reference | None) -> Resource | None:
