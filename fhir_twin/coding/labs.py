@@ -1,0 +1,76 @@
+"""Names of measurements -> LOINC, for results that came without a code. Data: mappings/concept-maps/lab-names.tsv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fhir_twin.coding.words import key
+from fhir_twin.errors import KnowledgeError
+from mappings import Source
+
+FOLDER, FILE = "concept-maps", "lab-names.tsv"
+COLUMNS = ("name", "loinc", "synonyms", "specimen", "source")
+
+# What a name may say of its specimen, and which column value that agrees with. Other fluids agree with none.
+_SPECIMEN = {
+    "urine": "urine", "random urine": "urine", "spot urine": "urine", "serum": "blood", "plasma": "blood",
+    "blood": "blood", "whole blood": "blood", "ser/plas": "blood", "venous": "blood", "venous blood": "blood",
+    "ser plas": "blood", "serum or plasma": "blood", "serum/plasma": "blood", "capillary blood": "blood",
+}  # fmt: skip
+OTHER_FLUIDS = (
+    "ascites", "pleural", "csf", "joint fluid", "stool", "body fluid", "other fluid", "synovial", "peritoneal",
+    "cerebrospinal fluid", "dialysate", "amniotic", "sweat", "saliva",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LabNames:
+    """by_name: normalised name -> (LOINC, specimen "blood" | "urine" | "")."""
+
+    by_name: Mapping[str, tuple[str, str]]
+
+    def loinc(self, name: str, specimen: str = "") -> str:
+        """The LOINC for a name as written, "" when it is not known or the specimen is another one."""
+        plain = key(name)
+        found = self.by_name.get(plain)
+        said = specimen
+        if found is None:
+            plain, said_here = _split_specimen(plain)
+            found, said = self.by_name.get(plain), said_here or specimen
+        if found is None or _is_other_fluid(said):
+            return ""
+        wanted = _SPECIMEN.get(key(said), "")
+        return "" if wanted and found[1] and wanted != found[1] else found[0]
+
+
+def _split_specimen(plain: str) -> tuple[str, str]:
+    for word in sorted((*_SPECIMEN, *OTHER_FLUIDS), key=len, reverse=True):
+        spoken = key(word)
+        if plain.endswith(" " + spoken):
+            return plain[: -len(spoken) - 1], word
+        if plain.startswith(spoken + " "):
+            return plain[len(spoken) + 1 :], word
+    return plain, ""
+
+
+def _is_other_fluid(specimen: str) -> bool:
+    plain = key(specimen)
+    return any(key(word) in plain for word in OTHER_FLUIDS)
+
+
+def load_lab_names(source: Source) -> LabNames:
+    """Read lab-names.tsv. Raises KnowledgeError when a name stands for two codes or a column is missing."""
+    found: dict[str, tuple[str, str]] = {}
+    for file, rows in source.tsv(FOLDER):
+        if file != FILE:
+            continue
+        for row in rows:
+            missing = [c for c in COLUMNS if c not in row]
+            if missing:
+                raise KnowledgeError(f"{FOLDER}/{FILE}: column {missing[0]} is missing")
+            meant = (row["loinc"], row["specimen"])
+            for name in (row["name"], *row["synonyms"].split("|")):
+                if name and found.setdefault(key(name), meant) != meant:
+                    raise KnowledgeError(f"{FOLDER}/{FILE}: {name!r} stands for two codes")
+    return LabNames(found)

@@ -1,0 +1,38 @@
+"""ConceptMaps: all the knowledge of this stage, loaded once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fhir_twin.coding.drugs import DrugCatalogue, load_drug_catalogue
+from fhir_twin.coding.groups import ConditionGroups, load_condition_groups
+from fhir_twin.coding.labs import LabNames, load_lab_names
+from fhir_twin.coding.problem_map import ProblemMap, load_problem_map
+from fhir_twin.coding.social_words import SocialWords, load_social_words
+from mappings import Source
+
+ACCEPT_FROM = 0.8
+
+
+@dataclass(frozen=True)
+class ConceptMaps:
+    """problems: SNOMED CT -> ICD-10-CM; groups, drugs, labs, social: see their modules. accept_from: a coder's
+    decision below this confidence is kept, but its problem counts as possible, not as true."""
+
+    problems: ProblemMap
+    groups: ConditionGroups
+    drugs: DrugCatalogue
+    labs: LabNames
+    social: SocialWords
+    accept_from: float = ACCEPT_FROM
+
+
+def load_concept_maps(source: Source) -> ConceptMaps:
+    """Read concept-maps/, conditions/, drug-classes/ and social/. Raises KnowledgeError naming what is wrong."""
+    return ConceptMaps(
+        load_problem_map(source),
+        load_condition_groups(source),
+        load_drug_catalogue(source),
+        load_lab_names(source),
+        load_social_words(source),
+    )

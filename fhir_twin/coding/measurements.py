@@ -1,0 +1,46 @@
+"""Measurements -> LOINC: the codes given, else the name by lab-names.tsv, else the text coder (OB-12)."""
+
+from __future__ import annotations
+
+from fhir_twin.coding.findings import Desk
+from fhir_twin.model.chart import Measurement
+from fhir_twin.model.coded import CodedMeasurement
+from fhir_twin.model.codes import LOINC, Concept
+
+BY_NAME = 0.95
+UNKNOWN = "A result without a known code could not be recognised by its name; it is not used"
+
+
+class LabCoder:
+    """LOINC per concept and specimen, each worked out once per call."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._known: dict[tuple[Concept, str], tuple[tuple[str, ...], float]] = {}
+
+    def code(self, measurement: Measurement) -> CodedMeasurement:
+        given = measurement.concept.codes(LOINC)
+        if given:
+            return CodedMeasurement(measurement, tuple(dict.fromkeys(given)), 1.0, from_text=False)
+        specimen = measurement.specimen.label if measurement.specimen else ""
+        about = (measurement.concept, specimen)
+        if about not in self._known:
+            self._known[about] = self._by_words(measurement, specimen)
+        loinc, confidence = self._known[about]
+        return CodedMeasurement(measurement, loinc, confidence, from_text=True)
+
+    def _by_words(self, measurement: Measurement, specimen: str) -> tuple[tuple[str, ...], float]:
+        concept, desk = measurement.concept, self.desk
+        names = [w for w in (concept.text, *(c.display for c in concept.codings)) if w]
+        for name in names:
+            found = desk.maps.labs.loinc(name, specimen)
+            if found:
+                return (found,), BY_NAME
+        if names and measurement.value is not None:
+            text = f"{names[0]}, {specimen}" if specimen else names[0]
+            decision = desk.whole(text, "lab", measurement.source, "code")
+            chosen = tuple(c.code for c in decision.chosen if c.system == LOINC)
+            if chosen and decision.confidence >= desk.maps.accept_from:
+                return chosen, decision.confidence
+            desk.note("information", "not-found", UNKNOWN, measurement.source)
+        return (), 0.0

@@ -1,0 +1,151 @@
+"""Conditions -> CodedProblem: codes first, words only where there is no code, nothing lost (CD-1, CO-1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from fhir_twin.coding.findings import Desk
+from fhir_twin.coding.icd import icd10cm_codes, over
+from fhir_twin.coding.words import key, without_tag
+from fhir_twin.model.chart import Problem
+from fhir_twin.model.coded import CodedProblem
+from fhir_twin.model.codes import ICD9CM, ICD10CM, SNOMED, Concept
+from terminology.decision import Assertion, CodingDecision
+
+PREGNANCY_DAYS = 300  # 42 weeks and a few days: a pregnancy on a problem list that began before is over
+
+NOT_CODED = "A problem that is only text could not be coded; rules do not see it"
+UNSURE = "A problem that is only text was coded with low confidence; it counts as possible only"
+NO_MAP = "A SNOMED CT code is not in the concept map; its display was read as text"
+ICD9 = "An ICD-9-CM code is not mapped; the words of the problem were read instead"
+CONFLICT = "The words of a problem name another condition than its code; the code was taken"
+DENIED = "The words of a problem deny it although it is coded; it was not taken as present"
+EMPTY = "A problem has neither a known code nor words"
+OLD_PREGNANCY = "A pregnancy on the problem list began more than 300 days ago; it was taken as over"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What one concept says, whoever has it. One concept of text can name several problems."""
+
+    icd10cm: tuple[str, ...]
+    snomed: tuple[str, ...]
+    groups: frozenset[str]
+    assertion: Assertion
+    confidence: float
+    from_text: bool
+
+
+class ProblemCoder:
+    """Meanings of concepts, each worked out once per call."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._known: dict[Concept, tuple[Meaning, ...]] = {}
+
+    def code(self, problem: Problem, as_of: datetime) -> tuple[CodedProblem, ...]:
+        """At least one CodedProblem, also for what could not be understood (with no group)."""
+        return tuple(
+            CodedProblem(problem, m.icd10cm, m.snomed, m.groups, m.assertion, m.confidence, m.from_text)
+            for m in (
+                self._pregnancy(m, problem, as_of) for m in self.meanings(problem.concept, problem.source)
+            )
+        )
+
+    def meanings(self, concept: Concept, source: str) -> tuple[Meaning, ...]:
+        if concept not in self._known:
+            self._known[concept] = self._meanings(concept, source)
+        return self._known[concept]
+
+    def _meanings(self, concept: Concept, source: str) -> tuple[Meaning, ...]:
+        desk, maps = self.desk, self.desk.maps
+        snomed = tuple(dict.fromkeys(concept.codes(SNOMED)))
+        mapped = tuple(code for s in snomed if (code := maps.problems.icd10cm(s)))
+        icd = icd10cm_codes(concept) or tuple(dict.fromkeys(mapped))
+        known = any(s in maps.problems.by_snomed or maps.groups.knows_snomed(s) for s in snomed)
+        if icd or known:
+            return (self._from_codes(concept, icd, snomed, source),)
+        if snomed:
+            desk.note("information", "code-invalid", NO_MAP, source)
+        if concept.codes(ICD9CM):
+            desk.note("information", "code-invalid", ICD9, source)
+        return self._from_text(concept, snomed, source)
+
+    def _from_codes(
+        self, concept: Concept, icd: tuple[str, ...], snomed: tuple[str, ...], source: str
+    ) -> Meaning:
+        groups = self.desk.maps.groups.of(icd, snomed, _all_words(concept))
+        past = bool(icd) and all(over(code) for code in icd)
+        coded = Meaning(icd, snomed, groups, "historical" if past else "present", 1.0, False)
+        return self._against_words(coded, concept, source)
+
+    def _against_words(self, coded: Meaning, concept: Concept, source: str) -> Meaning:
+        """The code counts; but words that deny the problem or name another one are not passed over."""
+        if not concept.text or self._words_of_code(concept, coded.snomed):
+            return coded
+        decisions = [
+            d for d in self.desk.mentions(concept.text, "problem", source, "code") if not d.abstained
+        ]
+        sure = [d for d in decisions if d.confidence >= self.desk.maps.accept_from]
+        said = [self._decided(d) for d in sure]
+        same = [m for m in said if m.groups & coded.groups or _same_category(m.icd10cm, coded.icd10cm)]
+        if same and all(m.assertion == "absent" for m in same):
+            self.desk.note("warning", "conflict", DENIED, source)
+            return replace(coded, assertion="possible")
+        if said and not same and any(m.groups for m in said) and coded.groups:
+            self.desk.note("warning", "conflict", CONFLICT, source)
+        return coded
+
+    def _words_of_code(self, concept: Concept, snomed: tuple[str, ...]) -> bool:
+        text = key(concept.text)
+        displays = (key(without_tag(c.display)) for c in concept.codings)
+        named = any(self.desk.maps.problems.same_words(s, concept.text) for s in snomed)
+        return named or text in displays or key(without_tag(concept.text)) in displays
+
+    def _from_text(self, concept: Concept, snomed: tuple[str, ...], source: str) -> tuple[Meaning, ...]:
+        text = concept.text or next((without_tag(c.display) for c in concept.codings if c.display), "")
+        if not text:
+            self.desk.note("warning", "code-invalid", EMPTY, source)
+            return (Meaning((), snomed, frozenset(), "present", 0.0, True),)
+        found: list[Meaning] = []
+        for decision in self.desk.mentions(text, "problem", source, "code"):
+            if decision.abstained:
+                self.desk.note("information", "not-found", NOT_CODED, source)
+            elif decision.confidence < self.desk.maps.accept_from:
+                self.desk.note("information", "not-found", UNSURE, source)
+            found.append(self._decided(decision))
+        return tuple(dict.fromkeys(found)) or (Meaning((), snomed, frozenset(), "present", 0.0, True),)
+
+    def _decided(self, decision: CodingDecision) -> Meaning:
+        icd = tuple(dict.fromkeys(c.code for c in decision.chosen if c.system == ICD10CM))
+        snomed = tuple(dict.fromkeys(c.code for c in decision.chosen if c.system == SNOMED))
+        if not icd:
+            icd = tuple(dict.fromkeys(m for s in snomed if (m := self.desk.maps.problems.icd10cm(s))))
+        start, end = decision.span
+        words = decision.text[start:end] if decision.assertion == "present" else ""
+        groups = self.desk.maps.groups.of(icd, snomed, words)
+        assertion = decision.assertion
+        if assertion == "present" and not decision.abstained:
+            if decision.confidence < self.desk.maps.accept_from:
+                assertion = "possible"
+            elif icd and all(over(code) for code in icd):
+                assertion = "historical"
+        return Meaning(icd, snomed, groups, assertion, decision.confidence, True)
+
+    def _pregnancy(self, meaning: Meaning, problem: Problem, as_of: datetime) -> Meaning:
+        began = problem.onset or problem.recorded
+        if "pregnancy" not in meaning.groups or not problem.active or began is None:
+            return meaning
+        if meaning.assertion != "present" or (as_of - began).days <= PREGNANCY_DAYS:
+            return meaning
+        self.desk.note("information", "business-rule", OLD_PREGNANCY, problem.source)
+        return replace(meaning, assertion="historical")
+
+
+def _all_words(concept: Concept) -> str:
+    return "; ".join(w for w in (concept.text, *(c.display for c in concept.codings)) if w)
+
+
+def _same_category(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    return bool({code[:3] for code in a} & {code[:3] for code in b})
