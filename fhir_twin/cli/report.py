@@ -41,10 +41,18 @@ def _read(run: Run) -> Iterator[str]:
     age = chart.age_at(chart.as_of)
     who = f"{chart.patient.sex}, {age:.0f} years" if age is not None else f"{chart.patient.sex}, age unknown"
     yield _wrap(f"Read ({who}, as of {chart.as_of:%Y-%m-%d}): {counts or 'nothing'}", indent=2)
-    short = [c for c in chart.completeness if c.state not in ("complete", "not-offered", "not-asked")]
-    for item in short:
+    yield from _completeness(run)
+
+
+def _completeness(run: Run) -> Iterator[str]:
+    """What is missing, type by type; types of which nothing can be said share a line."""
+    told = [c for c in run.chart.completeness if c.state not in ("complete", "not-offered", "not-asked")]
+    for item in (c for c in told if c.state != "unknown"):
         expected = "?" if item.expected is None else item.expected
         yield f"  ! {item.type}: {item.state}, read {item.read} of {expected} {item.note}".rstrip()
+    for note in dict.fromkeys(c.note for c in told if c.state == "unknown"):
+        types = ", ".join(c.type for c in told if c.state == "unknown" and c.note == note)
+        yield _wrap(f"Completeness unknown ({note or 'no count given'}): {types}", indent=2)
 
 
 def _coded(run: Run) -> Iterator[str]:
@@ -92,8 +100,11 @@ def _plan(run: Run) -> Iterator[str]:
         yield from _recommendation(recommendation)
     for finding in plan.findings:
         yield _wrap(f"! {finding.severity}: {finding.text}", indent=2)
-    for rejection in plan.rejected:
+    for rejection in (x for x in plan.rejected if x.kind != "not-indicated"):
         yield _wrap(f"Considered and rejected: {rejection.scenario.name}: {rejection.reason}", indent=2)
+    idle = "; ".join(x.scenario.name for x in plan.rejected if x.kind == "not-indicated")
+    if idle:
+        yield _wrap(f"Not indicated: {idle}", indent=2)
     for question in plan.questions:
         yield _wrap(f"? {question.text} ({question.reason})", indent=2)
 
