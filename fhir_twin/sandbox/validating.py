@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhir_twin.sandbox.problems import Problem, Resource, outcome
-from fhir_twin.sandbox.writing import checked, known_type
+from fhir_twin.fhir.outcome import to_outcome
+from fhir_twin.fhir.validate import validate_resource
+from fhir_twin.sandbox.problems import Problem, Resource
 
 
 def validate(body: Any) -> Resource:
@@ -16,8 +17,4 @@ def validate(body: Any) -> Resource:
         resource = named[0].get("resource") if named else None
     if not isinstance(resource, dict):
         raise Problem(400, "required", "no resource to validate")
-    try:
-        checked(known_type(resource.get("resourceType")), resource)
-    except Problem as problem:
-        return problem.outcome()
-    return outcome("information", "informational", "no issues found by the checks that the sandbox has")
+    return to_outcome(validate_resource(resource))

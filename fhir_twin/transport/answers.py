@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -21,11 +22,13 @@ from fhir_twin.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
+from fhir_twin.fhir.outcome import issues_of
 from fhir_twin.transport.http import Reply
-from fhir_twin.transport.outcomes import fetch_issues
 
 Resource = dict[str, Any]
 _DECODER = msgspec.json.Decoder(Any, float_hook=Decimal)
+# Only a vendor's error number is worth a place in the message; the issues ride along whole.
+_VENDOR_NUMBER = re.compile(r"[A-Z]{3,4}[-_]\w")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -50,7 +53,7 @@ def try_resource(reply: Reply) -> Resource | None:
 def error_of(reply: Reply, doing: str) -> TwinError:
     """The error for an answer outside 2xx, as transport.protocols lists them."""
     issues = _issues(reply)
-    said = next((i.diagnostics for i in issues if i.severity in ("fatal", "error") and i.diagnostics), "")
+    said = next((i.diagnostics for i in issues if _VENDOR_NUMBER.search(i.diagnostics)), "")
     told = f" - {said}" if said else _hint(reply)
     text = f"{doing}: the FHIR server answered {reply.status}{told}{_effort(reply)}"
     status = reply.status
@@ -78,7 +81,7 @@ def error_of(reply: Reply, doing: str) -> TwinError:
 
 def _issues(reply: Reply) -> tuple[Issue, ...]:
     found = _json(reply) if b"OperationOutcome" in reply.body[:100_000] else None
-    return fetch_issues(found) if isinstance(found, dict) else ()
+    return issues_of(found, stage="fetch") if isinstance(found, dict) else ()
 
 
 def _json(reply: Reply) -> Any:

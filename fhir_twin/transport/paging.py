@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_twin.errors import Issue, TwinError
+from fhir_twin.fhir.outcome import issues_of
 from fhir_twin.transport.answers import error_of, resource_of
 from fhir_twin.transport.http import HttpClient, Reply, Tally
-from fhir_twin.transport.outcomes import fetch_issues
 from fhir_twin.transport.urls import next_of
 
 Resource = dict[str, Any]
@@ -143,7 +143,7 @@ def take_page(found: Found, page: Resource, type_: str, known: set[tuple[str, st
         mode = search.get("mode") if isinstance(search, dict) else None
         kind = resource["resourceType"]
         if mode == "outcome" or kind == "OperationOutcome":
-            found.issues.extend(fetch_issues(resource))
+            found.issues.extend(issues_of(resource, stage="fetch"))
             continue
         is_match = kind == type_ and mode != "include"
         found.rows += is_match
