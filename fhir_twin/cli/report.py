@@ -39,7 +39,7 @@ def _read(run: Run) -> Iterator[str]:
     chart = run.chart
     counts = ", ".join(f"{n} {type_}" for type_, n in chart.counts if n)
     age = chart.age_at(chart.as_of)
-    who = f"{chart.patient.sex}, {age:.0f} years" if age is not None else f"{chart.patient.sex}, age unknown"
+    who = f"{chart.patient.sex}, {int(age)} years" if age is not None else f"{chart.patient.sex}, age unknown"
     yield _wrap(f"Read ({who}, as of {chart.as_of:%Y-%m-%d}): {counts or 'nothing'}", indent=2)
     yield from _completeness(run)
 
