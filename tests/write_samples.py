@@ -218,6 +218,7 @@ class MemoryServer:
     before: Callable[[str, str], None] = lambda verb, type_: None
     after: Callable[[str, str], None] = lambda verb, type_: None
     strip: Callable[[Json], Json] = lambda resource: resource
+    labels: frozenset[str] | None = None
     known: frozenset[str] = frozenset(
         {
             "Patient/pat-1",
@@ -260,6 +261,15 @@ class MemoryServer:
                 if (r.get("subject") or r.get("patient") or {}).get("reference") == params["patient"]
             ]
         return copy.deepcopy(found)
+
+    def invoke(self, path: str, params: Mapping[str, str]) -> Json:
+        self.before("invoke", path)
+        if self.labels is None:
+            raise NotSupported("no operations here")
+        return {
+            "resourceType": "Parameters",
+            "parameter": [{"name": "result", "valueBoolean": params["code"] in self.labels}],
+        }
 
     def create(self, resource: Json, *, if_none_exist: str = "") -> Json:
         self.before("create", resource["resourceType"])

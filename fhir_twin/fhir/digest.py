@@ -21,6 +21,7 @@ from typing import Any
 
 from fhir_twin.fhir.identity import parse_source
 from fhir_twin.fhir.narrative import plain_text
+from fhir_twin.fhir.references import is_reference
 from fhir_twin.fhir.systems import identifier_system, is_own_identifier_system
 
 Json = dict[str, Any]
@@ -127,7 +128,7 @@ class _Form:
 
     def of(self, value: Any, *, top: bool = False) -> Any:
         if isinstance(value, dict):
-            if isinstance(value.get("reference"), str):
+            if is_reference(value):
                 return self._reference(value)
             members = {k: self._member(k, v, top) for k, v in value.items() if k not in self.skip}
             return {k: v for k, v in members.items() if v not in _EMPTY}

@@ -61,7 +61,7 @@ def without_references(bundle: Json, missing: Collection[str]) -> Json:
 
 
 def with_label(bundle: Json, code: str) -> Json:
-    """The same Bundle with another security label (AI-1); the label is in no digest."""
+    """The same Bundle with `code` wherever the label AIAST stands (AI-1)."""
 
     def relabel(value: Any) -> Any:
         if isinstance(value, dict):

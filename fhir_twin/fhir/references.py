@@ -10,10 +10,15 @@ Json = dict[str, Any]
 Swap = Callable[[Json], Json | None]
 
 
+def is_reference(element: Json) -> bool:
+    """A literal Reference. (DetectedIssue itself has a `reference`, which is a guideline's address.)"""
+    return isinstance(element.get("reference"), str) and "resourceType" not in element
+
+
 def references_in(value: Any) -> Iterator[Json]:
     """Every Reference object with a literal `reference`, at any depth."""
     if isinstance(value, dict):
-        if isinstance(value.get("reference"), str):
+        if is_reference(value):
             yield value
         for member in value.values():
             yield from references_in(member)
@@ -25,7 +30,7 @@ def references_in(value: Any) -> Iterator[Json]:
 def swap_references(value: Any, swap: Swap) -> Any:
     """A copy with each literal Reference replaced by `swap` of it; what becomes empty by that is left out."""
     if isinstance(value, dict):
-        if isinstance(value.get("reference"), str):
+        if is_reference(value):
             return swap(value)
         members = {k: swap_references(v, swap) for k, v in value.items()}
         kept = {k: v for k, v in members.items() if v is not None and v != {} and v != []}

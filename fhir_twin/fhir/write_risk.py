@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from fhir_twin.fhir.systems import HOME
 from fhir_twin.fhir.write_context import CODES, Context, refer
 from fhir_twin.fhir.write_elements import clean, compact, instant, line, note, percent, references
-from fhir_twin.fhir.write_words import change_words, horizon_words, outcome_words
+from fhir_twin.fhir.write_words import change_words, horizon_words, outcome_words, percent_words
 from fhir_twin.model.codes import SNOMED, UCUM
 from fhir_twin.model.plan import Recommendation
 from fhir_twin.model.scenario import EventRisk, RiskChange
 
 Json = dict[str, Any]
+
+PROBABILITY_INTERVAL = f"{HOME}/StructureDefinition/probability-interval"
 
 # Each seen with this meaning in public SNOMED CT value sets; an outcome without a checked code is text only.
 _SNOMED = {
@@ -32,17 +35,12 @@ def risk_item(risk: EventRisk) -> str:
 
 
 def write_risk(risk: EventRisk, recommendations: Sequence[Recommendation], context: Context) -> Json:
-    """Preliminary until a clinician has looked (table 1.1). Baseline, its interval, then one prediction per
+    """Preliminary until a clinician has looked (table 1.1). The baseline with its interval, then one prediction per
     proposal that changes it: never relativeRisk, which means something else (RA-3)."""
-    predictions = [
-        _prediction(risk, context, {"probabilityDecimal": percent(risk.probability)}, "Continue as now"),
-        _prediction(
-            risk,
-            context,
-            {"probabilityRange": _range(risk)},
-            "Continue as now: 80 % interval of the estimate",
-        ),
-    ]
+    words = f"Continue as now; 80 % interval {percent_words(risk.low)} to {percent_words(risk.high)}"
+    baseline = _prediction(risk, context, percent(risk.probability), words)
+    # Not probabilityRange: HAPI's index of RiskAssessment:probability fails on it (HAPI-0389; decision 0021).
+    predictions = [{"extension": [{"url": PROBABILITY_INTERVAL, "valueRange": _range(risk)}], **baseline}]
     for rec in recommendations:
         for change in rec.changes:
             if (change.outcome, change.horizon_years) == (risk.outcome, risk.horizon_years):
@@ -72,11 +70,20 @@ def write_risk(risk: EventRisk, recommendations: Sequence[Recommendation], conte
 def _with_option(risk: EventRisk, rec: Recommendation, change: RiskChange, context: Context) -> Json:
     with_option = min(1.0, max(0.0, risk.probability + change.difference))
     words = f"With “{line(rec.title)}”: {change_words(change)}"
-    return _prediction(risk, context, {"probabilityDecimal": percent(with_option)}, words)
+    return _prediction(risk, context, percent(with_option), words)
 
 
-def _prediction(risk: EventRisk, context: Context, value: Json, words: str) -> Json:
-    return {**_outcome(risk.outcome), **value, **_when(risk, context), "rationale": clean(words)}
+def _prediction(risk: EventRisk, context: Context, probability: float, words: str) -> Json:
+    end = _years_later(context.as_of, risk.horizon_years)
+    # RA-2: whenRange would be the patient's age; the horizon is a period.
+    when = {"whenPeriod": {"start": context.when, "end": instant(end)}} if end else {}
+    horizon = f"within {horizon_words(risk.horizon_years)}"
+    return {
+        **_outcome(risk.outcome),
+        "probabilityDecimal": probability,
+        **when,
+        "rationale": clean(f"{words} ({horizon})"),
+    }
 
 
 def _outcome(outcome: str) -> Json:
@@ -94,14 +101,6 @@ def _range(risk: EventRisk) -> Json:
         end: {"value": percent(value), "unit": "%", "system": UCUM, "code": "%"}
         for end, value in (("low", low), ("high", high))
     }
-
-
-def _when(risk: EventRisk, context: Context) -> Json:
-    """RA-2: whenRange would be the patient's age; the horizon is a period."""
-    end = _years_later(context.as_of, risk.horizon_years)
-    if end is None:
-        return {"rationale": f"Within {horizon_words(risk.horizon_years)}"}
-    return {"whenPeriod": {"start": context.when, "end": instant(end)}}
 
 
 def _years_later(start: datetime, years: float) -> datetime | None:

@@ -6,6 +6,7 @@ be done twice without harm.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -25,6 +26,7 @@ from fhir_twin.transport.urls import ID, TYPE
 Resource = dict[str, Any]
 JSON = "application/fhir+json"
 FORM = "application/x-www-form-urlencoded"
+OPERATION = re.compile(r"(?:[A-Z][A-Za-z]{1,40}/)?\$[a-z][a-z-]{1,40}\Z")
 # POST _search is optional in practice; these answers mean "not like this", so GET is tried once.
 _NO_POST_SEARCH = frozenset({400, 404, 405, 415, 501})
 
@@ -133,6 +135,13 @@ class FhirServer:
             self._post_refused = self._post_refused or plain.status < 400
             return plain
         return self.client.request("GET", f"{type_}?{query}", headers=headers, tally=tally)
+
+    def invoke(self, path: str, params: Mapping[str, str]) -> Resource:
+        """GET an operation that changes nothing ("CodeSystem/$validate-code"); its answer."""
+        if not OPERATION.match(path):
+            raise InvalidInput("not an operation's path")
+        reply = self.client.request("GET", f"{path}?{encode(params)}", headers=self._reading(True))
+        return resource_of(reply, "asking the server")
 
     def batch(self, bundle: Resource, *, no_cache: bool = True, tally: Tally | None = None) -> Resource:
         """POST a batch of reads; the response Bundle. Repeated freely, so it must hold nothing but GETs."""

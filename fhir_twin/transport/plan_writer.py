@@ -22,7 +22,7 @@ from fhir_twin.errors import (
     TwinError,
     UpstreamError,
 )
-from fhir_twin.fhir.fit import without_types
+from fhir_twin.fhir.fit import with_label, without_types
 from fhir_twin.fhir.identity import WRITE_ORDER, identity_of
 from fhir_twin.fhir.reconcile import Reconciliation, reconcile
 from fhir_twin.fhir.validate import validate_bundle
@@ -31,7 +31,7 @@ from fhir_twin.model.written import Action, Mode, Written, WrittenItem
 from fhir_twin.transport.patient_locks import PatientLocks
 from fhir_twin.transport.plan_answer import Placed, judge
 from fhir_twin.transport.plan_held import HeldReader
-from fhir_twin.transport.plan_mend import Mender
+from fhir_twin.transport.plan_mend import LABEL_ISSUE, Mender, label_fault
 from fhir_twin.transport.plan_seal import seal_what_changed
 from fhir_twin.transport.plan_single import SingleWrites
 from fhir_twin.transport.protocols import Capability, FhirServer, Resource
@@ -47,6 +47,7 @@ class PlanWriter:
         self._attempts = attempts
         self._sleep = sleep
         self._locks = PatientLocks()
+        self._old_labels: bool | None = None
 
     def write(self, patient: str, bundle: Resource, *, dry_run: bool = False) -> Written:
         """bundle: what `write_plan` gave for `patient` (an id) on this server.
@@ -54,8 +55,11 @@ class PlanWriter:
         Raises InvalidInput (the plan fails our own checks, or is about somebody else), NotFound (the server has no
         such patient), NotSupported (no way to write it there), Conflict (it kept changing under our hands),
         UpstreamTimeout (the outcome stays unknown), and what the server refuses with."""
+        if self._old_labels is None:
+            self._old_labels = label_fault(self._server)
         with self._locks.holding(patient):
-            return _Writing(self._server, patient, bundle, self._attempts, self._sleep).run(dry_run)
+            writing = _Writing(self._server, patient, bundle, self._attempts, self._sleep)
+            return writing.run(dry_run, old_labels=self._old_labels)
 
 
 class _Writing:
@@ -83,7 +87,10 @@ class _Writing:
         _check_addressee(bundle, patient, server.base)
         self._mode, self._desired = self._fit(bundle)
 
-    def run(self, dry_run: bool) -> Written:
+    def run(self, dry_run: bool, *, old_labels: bool) -> Written:
+        if old_labels and with_label(self._desired, "DEVAST") != self._desired:
+            self._desired = with_label(self._desired, "DEVAST")
+            self._issues.append(LABEL_ISSUE)
         if not dry_run and self._server.read("Patient", self._patient) is None:
             raise NotFound("the server does not hold this patient; nothing was written")
         failure: TwinError | None = None
@@ -182,7 +189,10 @@ class _Writing:
             if done and item.action == "unchanged":
                 item = replace(item, action=done)
             items.append(item)
-        issues = dict.fromkeys((*self._issues, *plan.issues, *self._reader.issues()))
+        said = (
+            self._issues if placed or self._open or dry_run else [i for i in self._issues if i != LABEL_ISSUE]
+        )
+        issues = dict.fromkeys((*said, *plan.issues, *self._reader.issues()))
         mode: Mode = "none" if dry_run or not (placed or self._open) else self._mode
         return Written((*items, *self._dropped), tuple(issues), mode, dry_run)
 

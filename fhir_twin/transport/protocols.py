@@ -58,6 +58,9 @@ class FhirServer(Protocol):
 
         A list value means the parameter repeated (AND). no_cache: send `Cache-Control: no-cache` (HP-7)."""
 
+    def invoke(self, path: str, params: Mapping[str, str]) -> Resource:
+        """GET an operation that changes nothing ("CodeSystem/$validate-code"); its answer."""
+
     def transaction(self, bundle: Resource) -> Resource:
         """POST a transaction Bundle to the base; the response Bundle."""
 
