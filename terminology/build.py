@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-FORMAT = "1"
+FORMAT = "2"
 _DONE = "complete"
 
 

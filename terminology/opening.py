@@ -12,11 +12,14 @@ from terminology import build
 from terminology.decision import Kind
 from terminology.importers import icd10cm
 from terminology.importers.rows import LOINC, SNOMED, ConceptRow
+from terminology.text.answers import Answers
 from terminology.text.coder import Engine, TextCoder
 from terminology.text.context import Context
+from terminology.text.drugs import DrugEngine, ingredients
 from terminology.text.index import PhraseIndex, load_index, save_index
 from terminology.text.lexicon import Lexicon, Synonym, load_lexicon
-from terminology.text.drugs import DrugEngine, ingredients
+from terminology.text.notes import Notes, collect
+from terminology.text.notes import save as save_notes
 from terminology.text.plain_engine import PlainEngine
 from terminology.text.problem_engine import ProblemEngine
 from terminology.text.problems import Ranker
@@ -24,8 +27,8 @@ from terminology.text.qualifiers import Qualifiers
 from terminology.text.rank import load_weights
 from terminology.text.rules import CodeRules
 from terminology.text.shorthand import Shorthand
-from terminology.text.spelling import Speller
 from terminology.text.snomed import SnomedLinks, SnomedRow, starter_rows
+from terminology.text.spelling import Speller
 from terminology.text.vocabulary import ExtraCode, build_vocabulary
 from terminology.text.words import Canon
 
@@ -53,11 +56,11 @@ def open_coder(source: Source, cache: Path | None = None, *, tabular: Path | Non
         build.forget(cache, name)
         folder = build.ensure(cache, name, lambda private: _build(private, path, lexicon, synonyms, extra))
         index = load_index(folder)
-    return wire(index, lexicon, starter, source, f"ICD-10-CM {path.stem}")
+    return wire(index, lexicon, starter, source, folder, f"ICD-10-CM {path.stem}")
 
 
 def wire(
-    index: PhraseIndex, lexicon: Lexicon, starter: list[SnomedRow], source: Source, release: str
+    index: PhraseIndex, lexicon: Lexicon, starter: list[SnomedRow], source: Source, folder: Path, release: str
 ) -> TextCoder:
     """Engines over a loaded index."""
     canon = Canon(lexicon)
@@ -70,10 +73,11 @@ def wire(
         load_weights(source),
     )
     context, rules, links = Context(lexicon), CodeRules(lexicon.rules), SnomedLinks(starter, canon)
+    notes = Notes(folder / "notes.json")
     engines: dict[Kind, Engine] = {}
     kinds: tuple[Kind, ...] = ("problem", "social")
     for kind in kinds:
-        engines[kind] = ProblemEngine(ranker, context, rules, links, release, kind)
+        engines[kind] = ProblemEngine(ranker, context, rules, Answers(ranker, links, notes, release, kind))
     drugs = ingredients(source.toml("drug-classes"))
     engines["drug"] = DrugEngine(drugs, context, release, "drug")
     engines["allergy"] = DrugEngine(drugs, context, release, "allergy")
@@ -110,6 +114,7 @@ def _build(
     rows = [row for row in icd10cm.read(path).rows if isinstance(row, ConceptRow)]
     index, skipped = build_vocabulary(rows, lexicon, synonyms, extra)
     save_index(index, folder)
+    save_notes(collect(rows), folder / "notes.json")
     missing = "\n".join(f"{s.code}\t{s.text}" for s in skipped.synonyms)
     (folder / "skipped.tsv").write_text(missing, "utf-8")
 

@@ -127,7 +127,7 @@ def _seventh(node: etree._Element) -> tuple[tuple[str, str], ...]:
 
 
 def _clean(node: etree._Element) -> str:
-    return " ".join("".join(node.itertext()).split())
+    return " ".join("".join(str(part) for part in node.itertext()).split())
 
 
 def phrase_in_note(note: str) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from terminology.decision import CodingDecision, Kind
 from terminology.text.normalise import MAX_NOTE, MAX_PHRASE
@@ -32,7 +32,7 @@ class TextCoder:
     def code_all(self, text: str, kind: Kind = "problem") -> tuple[CodingDecision, ...]:
         """Every mention in `text`, in order of its span; `span` points into `text`."""
         if len(text) > MAX_NOTE:
-            return (abstention(text[:0], kind, "too long", self.release),)
+            return (too_long(kind, self.release),)
         return self._engines[kind].code_all(text)
 
     def code_many(self, texts: Iterable[str], kind: Kind = "problem") -> list[CodingDecision]:
@@ -40,7 +40,7 @@ class TextCoder:
 
     def _decide(self, text: str, kind: Kind) -> CodingDecision:
         if len(text) > MAX_PHRASE:
-            return abstention("", kind, "too long", self.release)
+            return too_long(kind, self.release)
         return self._engines[kind].code(text)
 
 
@@ -54,26 +54,6 @@ class Engine:
         raise NotImplementedError
 
 
-def abstention(
-    text: str,
-    kind: Kind,
-    reason: str,
-    release: str,
-    *,
-    span: tuple[int, int] | None = None,
-    steps: Sequence[str] = (),
-) -> CodingDecision:
-    return CodingDecision(
-        text,
-        kind,
-        span or (0, len(text)),
-        "present",
-        (),
-        (),
-        0.0,
-        "abstain",
-        reason,
-        tuple(steps),
-        (),
-        release,
-    )
+def too_long(kind: Kind, release: str) -> CodingDecision:
+    """The text itself is not kept."""
+    return CodingDecision("", kind, (0, 0), "present", (), (), 0.0, "abstain", "too long", (), (), release)

@@ -39,8 +39,12 @@ class Context:
         for options in self._cues.values():
             options.sort(key=lambda o: (-len(o[0]), o[0]))
 
-    def hits(self, tokens: Sequence[Token]) -> list[Hit]:
-        """Cues of one sentence with their scopes."""
+    def hits(self, tokens: Sequence[Token], *, in_list: bool = False) -> list[Hit]:
+        """Cues of one sentence with their scopes.
+
+        `in_list`: the sentence is a list of problems; a cue that does not begin it then ends at the next comma
+        ("HTN, no DM, CKD" denies only diabetes, "no DM, CKD" both).
+        """
         found: list[tuple[int, int, Cue]] = []
         index = 0
         while index < len(tokens):
@@ -50,7 +54,7 @@ class Context:
             else:
                 found.append((index, index + len(match[0]), match[1]))
                 index += len(match[0])
-        return _scopes(found, tokens)
+        return _scopes(found, tokens, in_list=in_list)
 
     def assertion(self, hits: Sequence[Hit], first: int, last: int) -> tuple[Assertion, str]:
         """The assertion of the mention at tokens [first, last) and the cue that decided ("" when present)."""
@@ -67,20 +71,26 @@ class Context:
         return None
 
 
-def _scopes(found: Sequence[tuple[int, int, Cue]], tokens: Sequence[Token]) -> list[Hit]:
+def _scopes(found: Sequence[tuple[int, int, Cue]], tokens: Sequence[Token], *, in_list: bool) -> list[Hit]:
     if not found:
         return []
     stops = [i for i, (t, _, _) in enumerate(tokens) if t in _STOPS]
     stops += [start for start, _, cue in found if cue.category == "terminate"]
     stops.sort()
+    commas = [i for i, (t, _, _) in enumerate(tokens) if t == ","]
     hits: list[Hit] = []
     for start, end, cue in found:
         if cue.category in ("pseudo", "terminate"):
             continue
-        before = max((s + 1 for s in stops if s < start), default=0)
-        after = min((s for s in stops if s >= end), default=len(tokens))
+        near = stops if not _ends_at_comma(cue, start, in_list=in_list) else sorted((*stops, *commas))
+        before = max((s + 1 for s in near if s < start), default=0)
+        after = min((s for s in near if s >= end), default=len(tokens))
         if cue.direction in ("forward", "both"):
             hits.append(Hit(cue.category, start, end, end, after, cue.text))
         if cue.direction in ("backward", "both"):
             hits.append(Hit(cue.category, start, end, before, start, cue.text))
     return hits
+
+
+def _ends_at_comma(cue: Cue, start: int, *, in_list: bool) -> bool:
+    return cue.category == "possible" or cue.direction != "forward" or (in_list and start > 0)

@@ -14,7 +14,8 @@ import numpy as np
 
 from terminology.decision import Assertion, Candidate, CodingDecision, Kind
 from terminology.importers.rows import RXNORM
-from terminology.text.coder import Engine, abstention
+from terminology.text.answers import abstention
+from terminology.text.coder import Engine
 from terminology.text.context import Context
 from terminology.text.normalise import fold, original_span, raw_tokens
 from terminology.text.patterns import pattern

@@ -119,7 +119,7 @@ def build_index(codes: Codes, terms: Sequence[Term], qualifiers: Qualifiers) -> 
 def _weights(counts: npt.NDArray[np.int64], total: int, tokens: list[str]) -> Floats:
     idf = np.log((total + 1) / (counts + 1)) / np.log(total + 1)
     scale = np.fromiter((_importance(t) for t in tokens), np.float64, len(tokens))
-    return (np.clip(idf, 0.08, 1.0) * scale).astype(np.float32)
+    return np.asarray(np.clip(idf, 0.08, 1.0) * scale, np.float32)
 
 
 def _importance(token: str) -> float:
@@ -169,19 +169,20 @@ def save_index(index: PhraseIndex, folder: Path) -> None:
 
 def load_index(folder: Path) -> PhraseIndex:
     """Read what save_index wrote. Arrays are memory-mapped. Raises OSError or ValueError when something is missing."""
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-    columns = {
-        n: np.load(folder / f"code-{n}.npy", mmap_mode="r") for n in ("parent", "last", "leaf", "title")
-    }
-    lists = {n: _lines(folder / f"code-{n}.txt") for n in ("system", "code", "display")}
-    codes = Codes(**lists, **columns, number={})
-    codes.number = {code: i for i, code in enumerate(codes.code)}
+    a = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+    c = {n: np.load(folder / f"code-{n}.npy", mmap_mode="r") for n in ("parent", "last", "leaf", "title")}
+    system, code, display = (_lines(folder / f"code-{n}.txt") for n in ("system", "code", "display"))
+    number = {text: i for i, text in enumerate(code)}
+    codes = Codes(system, code, display, c["parent"], c["last"], c["leaf"], c["title"], number)
     vocabulary = {t: i for i, t in enumerate(_lines(folder / "vocabulary.txt"))}
-    exact = {
-        n: dict(zip(_lines(folder / f"{n}.txt"), np.load(folder / f"{n}.npy").tolist(), strict=True))
+    literal, canonical = (
+        dict(zip(_lines(folder / f"{n}.txt"), np.load(folder / f"{n}.npy").tolist(), strict=True))
         for n in ("literal", "canonical")
-    }
-    return PhraseIndex(codes, _lines(folder / "texts.txt"), vocabulary, **arrays, **exact)
+    )
+    return PhraseIndex(
+        codes, _lines(folder / "texts.txt"), vocabulary, a["weight"], a["cost"], a["indptr"], a["postings"],
+        a["term_code"], a["term_source"], a["term_cost"], a["term_flags"], a["term_attrs"], literal, canonical,
+    )  # fmt: skip
 
 
 def _lines(path: Path) -> list[str]:

@@ -20,12 +20,11 @@ def pattern(name: str, expression: str, flags: int = 0) -> re.Pattern[str]:
 
 
 # One raw token: letters and digits, inner punctuation kept ("w/o", "c-section", "x-ray", "7.5"), or a boundary mark.
-RAW = pattern("raw-token", r"[a-z0-9]+(?:[.'/&+_-][a-z0-9]+)*[%+]?|[,;:()\[\]\n]|[&+@/](?=\s)|w/(?=\s)")
+RAW = pattern("raw-token", r"w/(?=\s)|[a-z0-9]+(?:[.'/&+_-][a-z0-9]+)*[%+]?|[,;:()\[\]\n]|[&+@/](?=\s)|\?")
 PIECE = pattern("piece", r"[a-z]+|\d+[a-z]?(?![a-z0-9])|\d+")
 SEPARATOR = pattern("separator", r"[.'/&+_-]")
 TAG = pattern("html-tag", r"</?[a-zA-Z][^<>]{0,300}>|<!--[^<>]{0,300}-->")
 ENTITY = pattern("html-entity", r"&(?:#\d{1,6}|#x[0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});")
 CODE_NOTE = pattern("code-note", r"^([^()]{3,160}) \(([A-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?)(?:\.?-)?\)$")
-CODE_REF = pattern("code-reference", r"\b([A-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?)\b")
 PARENTHESIS = pattern("parenthesis", r" ?\([^()]{0,120}\)")
 ICD_CODE = pattern("icd-code", r"^[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{1,4})?$")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from terminology.decision import Candidate, CodingDecision, Kind
-from terminology.text.coder import Engine, abstention
+from terminology.text.answers import abstention, evidence
+from terminology.text.coder import Engine
 from terminology.text.index import canonical_key
 from terminology.text.normalise import fold, raw_tokens
-from terminology.text.problem_engine import evidence
 from terminology.text.problems import Ranker
 from terminology.text.rank import confidence
 
@@ -29,7 +29,7 @@ class PlainEngine(Engine):
         if term is not None:
             first = self._candidate(int(index.term_code[term]), 1.0, 0.99, index.texts[term])
             return self._answer(text, (first,), "exact", ())
-        ranked = self.ranker.rank(folded, text if offsets is None else folded, tokens)
+        ranked = self.ranker.rank(text if offsets is None else folded, tokens)
         if not ranked.leaves:
             return abstention(
                 text, self.kind, "nothing similar in the vocabulary", self.release, steps=ranked.steps

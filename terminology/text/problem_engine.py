@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from terminology.decision import Assertion, Candidate, CodingDecision, Kind
-from terminology.importers.rows import ICD10CM, SNOMED
-from terminology.text.coder import Engine, abstention
+from terminology.decision import Assertion, CodingDecision
+from terminology.text.answers import Answers, abstention
+from terminology.text.coder import Engine
 from terminology.text.context import Context, Hit
 from terminology.text.index import SOURCES, canonical_key
-from terminology.text.normalise import fold, original_span, raw_tokens
+from terminology.text.normalise import fold, raw_tokens
+from terminology.text.problem_text import ProblemText
 from terminology.text.problems import Ranked, Ranker
-from terminology.text.rank import Evidence, confidence
 from terminology.text.rules import CodeRules, Leaf
-from terminology.text.snomed import SnomedLinks
 from terminology.text.words import BOUNDARIES
 
 Token = tuple[str, int, int]
 _HISTORY: tuple[Assertion, ...] = ("historical", "family")
-_METHODS = {"canonical": "exact", "repair": "retrieval", "history": "retrieval"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,191 +31,102 @@ class Mention:
 
 
 class ProblemEngine(Engine):
-    def __init__(
-        self,
-        ranker: Ranker,
-        context: Context,
-        rules: CodeRules,
-        links: SnomedLinks,
-        release: str,
-        kind: Kind = "problem",
-    ) -> None:
-        self.ranker, self.context, self.rules, self.links = ranker, context, rules, links
-        self.release, self.kind = release, kind
+    """Kinds "problem" and "social"."""
+
+    def __init__(self, ranker: Ranker, context: Context, rules: CodeRules, answers: Answers) -> None:
+        self.ranker, self.context, self.rules, self.answers = ranker, context, rules, answers
+        self.kind, self.release = answers.kind, answers.release
         self._known: dict[str, CodingDecision] = {}  # exact answers; bounded by the size of the vocabulary
+        self._text: ProblemText | None = None
 
     def code(self, text: str) -> CodingDecision:
         folded, offsets = fold(text)
-        key = folded.strip()
-        known = self._known.get(key)
-        if known is None:
-            term = self.ranker.index.literal.get(key)
-            if term is not None and self.ranker.index.codes.leaf[self.ranker.index.term_code[term]]:
-                known = self._known[key] = self._exact(key, term)
+        known = self._exact(folded.strip())
         if known is not None:
             return CodingDecision(
                 text, self.kind, (0, len(text)), known.assertion, known.chosen, known.candidates, known.confidence,
-                known.method, known.reason, known.steps, known.headings, self.release, known.details,
+                known.method, "", known.steps, known.headings, self.release, known.details,
             )  # fmt: skip
         tokens = raw_tokens(folded)
         if not any(t[0].isalpha() for t, _, _ in tokens):
             return abstention(text, self.kind, "no words" if text.strip() else "empty", self.release)
-        same = text if offsets is None else folded
-        return self.decide(text, folded, same, tokens, (0, len(text)))
+        return self.decide(text, text if offsets is None else folded, tokens, (0, len(text)))
+
+    def code_all(self, text: str) -> tuple[CodingDecision, ...]:
+        if self._text is None:
+            self._text = ProblemText(self)
+        return self._text.code_all(text)
 
     def decide(
-        self, text: str, folded: str, same: str, tokens: Sequence[Token], span: tuple[int, int]
+        self,
+        text: str,
+        same: str,
+        tokens: Sequence[Token],
+        span: tuple[int, int],
+        around: tuple[Assertion, str] = ("present", ""),
     ) -> CodingDecision:
-        """`same` is the text as typed where it has the length of `folded` (for capitals)."""
-        hits = self.context.hits(tokens)
-        mention = _strip(tokens, hits, self.context)
+        """One mention. `same` is the text as typed where it has the folded text's length (for capitals); the places of
+        `tokens` point into it. `around` is what the rest of the sentence says about the mention."""
+        mention = strip(tokens, self.context.hits(tokens), self.context)
+        if mention.assertion == "present" and around[0] != "present":
+            mention = replace(mention, assertion=around[0], cue=around[1])
         if mention.first >= mention.last:
             return abstention(text, self.kind, "only a cue, no condition", self.release, span=span)
-        core = tokens[mention.first : mention.last]
-        if mention.cue and (whole := self._whole(folded, same, tokens)):
-            ranked = whole
-            mention = replace(mention, assertion=_whole_assertion(mention.assertion))
+        whole = (
+            self._whole(same, tokens) if mention.cue and len(tokens) > mention.last - mention.first else None
+        )
+        if whole is not None:
+            ranked, mention = whole, replace(mention, assertion=_whole_assertion(mention.assertion))
         else:
-            ranked = self.ranker.rank(folded, same, core)
-            if mention.assertion in _HISTORY:
-                ranked = self._history(ranked, mention, core, folded, same)
-        return self._decision(text, span, mention, ranked)
+            ranked = self.ranker.rank(same, tokens[mention.first : mention.last])
+        return self._asserted(text, span, mention, ranked, whole is not None)
 
-    def _whole(self, folded: str, same: str, tokens: Sequence[Token]) -> Ranked | None:
+    def _asserted(
+        self, text: str, span: tuple[int, int], mention: Mention, ranked: Ranked, whole: bool
+    ) -> CodingDecision:
+        """History and family codes by rule; a life-long condition stays present."""
+        steps = (*ranked.steps, f"{mention.assertion}: {mention.cue}") if mention.cue else ranked.steps
+        assertion = mention.assertion
+        if not whole and assertion in _HISTORY and ranked.leaves:
+            codes = self.ranker.index.codes
+            found = codes.code[ranked.leaves[0].code]
+            target = self.rules.historical(found) if assertion == "historical" else self.rules.family(found)
+            if target == "present":
+                assertion = "present"
+                steps = (*steps, "life-long condition: history of it is having it")
+            elif target in codes.number:
+                first = ranked.leaves[0]
+                leaf = Leaf(codes.number[target], first.score, first.term, -1)
+                ranked = replace(ranked, leaves=(leaf, *(x for x in ranked.leaves if x.code != leaf.code)))
+                steps = (*steps, f"{mention.cue}: {found} -> {target}")
+        return self.answers.decision(text, span, assertion, ranked, steps)
+
+    def _whole(self, same: str, tokens: Sequence[Token]) -> Ranked | None:
         """The phrase with its cue, when the vocabulary has exactly that ("history of falling")."""
-        ranked = self.ranker.rank(folded, same, tokens)
+        ranked = self.ranker.rank(same, tokens)
         if ranked.leaves and ranked.tokens and canonical_key(ranked.tokens) in self.ranker.index.canonical:
             return ranked
         return None
 
-    def _history(
-        self, ranked: Ranked, mention: Mention, core: Sequence[Token], folded: str, same: str
-    ) -> Ranked:
-        """The Z code of "history of X" or "family history of X", by rule, else by the title with those words."""
-        if not ranked.leaves:
-            return ranked
+    def _exact(self, key: str) -> CodingDecision | None:
+        known = self._known.get(key)
+        if known is not None:
+            return known
         index = self.ranker.index
-        rule = self.rules.historical if mention.assertion == "historical" else self.rules.family
-        target = rule(index.codes.code[ranked.leaves[0].code])
-        step = f"{mention.cue}: {index.codes.code[ranked.leaves[0].code]} -> {target}"
-        if target == "present" or (index.codes.code[ranked.leaves[0].code][0] == "Z" and not target):
-            return ranked
-        number = index.codes.number.get(target)
-        if number is not None:
-            first = ranked.leaves[0]
-            leaves = (Leaf(number, first.score, first.term, -1), *ranked.leaves)
-            return Ranked(leaves, ranked.method, ranked.covered, ranked.prior, ranked.repaired, ranked.tokens,
-                          (*ranked.steps, step))  # fmt: skip
-        return ranked
-
-    def _decision(self, text: str, span: tuple[int, int], mention: Mention, ranked: Ranked) -> CodingDecision:
-        steps = ranked.steps if not mention.cue else (*ranked.steps, f"{mention.assertion}: {mention.cue}")
-        if not ranked.leaves:
-            return abstention(
-                text, self.kind, "nothing similar in the vocabulary", self.release, span=span, steps=steps
-            )
-        probability = confidence(evidence(ranked), ranked.method, self.ranker.weights)
-        candidates = self._candidates(ranked, probability)
-        steps = (*steps, f"matched: {candidates[0].matched}")
-        assertion = mention.assertion
-        if assertion == "historical" and self.rules.historical(candidates[0].code) == "present":
-            assertion, steps = "present", (*steps, "life-long condition: history of it is having it")
-        if probability < self.ranker.weights.abstain:
-            return CodingDecision(
-                text, self.kind, span, assertion, (), candidates, probability, "abstain",
-                "no candidate is likely enough", steps, (), self.release,
-            )  # fmt: skip
-        chosen, headings = self._chosen(ranked, candidates[0])
-        method = _METHODS.get(ranked.method, ranked.method)
-        source = SOURCES[int(self.ranker.index.term_source[ranked.leaves[0].term])]
-        if method == "exact" and source in ("lexicon", "map", "site"):
-            method = "map" if source == "map" else "lexicon"
-        return CodingDecision(
-            text,
-            self.kind,
-            span,
-            assertion,
-            chosen,
-            candidates,
-            probability,
-            method,
-            "",
-            steps,
-            headings,
-            self.release,
-        )
-
-    def _candidates(self, ranked: Ranked, probability: float) -> tuple[Candidate, ...]:
-        best = ranked.leaves[0].score
-        found: list[Candidate] = []
-        rest = 1.0 - probability
-        for place, leaf in enumerate(ranked.leaves):
-            share = (
-                probability
-                if place == 0
-                else min(probability, rest * max(0.0, leaf.score / max(best, 1e-6)) ** 8 / (place + 1))
-            )
-            found.append(self._candidate(leaf, share))
-        return tuple(found)
-
-    def _candidate(self, leaf: Leaf, share: float) -> Candidate:
-        codes = self.ranker.index.codes
-        return Candidate(
-            codes.system[leaf.code], codes.code[leaf.code], codes.display[leaf.code], round(share, 4),
-            round(leaf.score, 4), self.ranker.index.texts[leaf.term],
-        )  # fmt: skip
-
-    def _chosen(
-        self, ranked: Ranked, first: Candidate
-    ) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
-        codes = self.ranker.index.codes
-        leaf = ranked.leaves[0]
-        heading = leaf.heading if leaf.heading >= 0 else int(codes.parent[leaf.code])
-        headings: tuple[Candidate, ...] = ()
-        if heading >= 0:
-            headings = (Candidate(ICD10CM, codes.code[heading], codes.display[heading], first.confidence),)
-        snomed = self.links.find(ranked.tokens, first.code)
-        if snomed is None or first.system == SNOMED:
-            return (first,), headings
-        return (
-            first,
-            Candidate(SNOMED, snomed.code, snomed.display, first.confidence, first.score, snomed.term),
-        ), headings
-
-    def _exact(self, text: str, term: int) -> CodingDecision:
-        raw = raw_tokens(text)
-        assertion = _whole_assertion(_strip(raw, self.context.hits(raw), self.context).assertion)
-        index = self.ranker.index
+        term = index.literal.get(key)
+        if term is None or not index.codes.leaf[index.term_code[term]]:
+            return None
+        tokens = raw_tokens(key)
+        assertion = _whole_assertion(strip(tokens, self.context.hits(tokens), self.context).assertion)
         code = int(index.term_code[term])
-        leaf = Leaf(code, 1.0, term, -1)
-        source = SOURCES[int(index.term_source[term])]
-        tokens = tuple(self.ranker.canon.of(index.texts[term].lower()))
-        ranked = Ranked((leaf,), "exact", 1.0, 1.0, 0.0, tokens, ())
-        probability = confidence(evidence(ranked), "exact", self.ranker.weights)
-        first = self._candidate(leaf, probability)
-        chosen, headings = self._chosen(ranked, first)
-        method = {"lexicon": "lexicon", "map": "map", "site": "lexicon"}.get(source, "exact")
-        steps = (f"matched: {index.texts[term]} ({source})",)
-        if (
-            assertion == "historical"
-            and first.code[0] != "Z"
-            and self.rules.historical(first.code) == "present"
-        ):
+        if assertion == "historical" and self.rules.historical(index.codes.code[code]) == "present":
             assertion = "present"
-        return CodingDecision(
-            text, self.kind, (0, len(text)), assertion, chosen, (first,), probability, method, "", steps, headings,
-            self.release,
+        ranked = Ranked(
+            (Leaf(code, 1.0, term, -1),), "exact", 1.0, 1.0, 0.0, tuple(self.ranker.canon.of(key)), ()
         )  # fmt: skip
-
-
-def evidence(ranked: Ranked) -> Evidence:
-    """What the calibration sees of a ranking with at least one leaf."""
-    first = ranked.leaves[0]
-    second = ranked.leaves[1].score if len(ranked.leaves) > 1 else 0.0
-    return Evidence(
-        first.score, first.score - second, ranked.covered, ranked.prior, ranked.repaired, first.heading >= 0,
-        len(ranked.tokens),
-    )  # fmt: skip
+        steps = (f"exact text of {SOURCES[int(index.term_source[term])]}",)
+        known = self._known[key] = self.answers.decision(key, (0, len(key)), assertion, ranked, steps)
+        return known
 
 
 def _whole_assertion(assertion: Assertion) -> Assertion:
@@ -225,7 +134,7 @@ def _whole_assertion(assertion: Assertion) -> Assertion:
     return assertion if assertion in _HISTORY else "present"
 
 
-def _strip(tokens: Sequence[Token], hits: Sequence[Hit], context: Context) -> Mention:
+def strip(tokens: Sequence[Token], hits: Sequence[Hit], context: Context) -> Mention:
     """Take cues off both ends; a cue in the middle ("migraine without aura") belongs to the phrase."""
     first, last = 0, len(tokens)
     moved = True
@@ -243,6 +152,3 @@ def _strip(tokens: Sequence[Token], hits: Sequence[Hit], context: Context) -> Me
     outer = [h for h in hits if h.end <= first or h.start >= last]
     assertion, cue = context.assertion(outer, first, last)
     return Mention(first, last, assertion, cue)
-
-
-__all__ = ["Mention", "ProblemEngine", "evidence", "original_span"]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from terminology.text.candidates import Query, Scored, resolve, retrieve
 from terminology.text.index import PhraseIndex, canonical_key
-
 from terminology.text.qualifiers import Qualifiers
 from terminology.text.rank import Weights
 from terminology.text.rules import Headings, Leaf, default_child
@@ -44,8 +43,8 @@ class Ranker:
         self.qualifiers, self.speller, self.weights = qualifiers, speller, weights
         self.headings = Headings(index)
 
-    def rank(self, folded: str, original: str, tokens: Sequence[Token]) -> Ranked:
-        """`tokens` are the raw tokens of the phrase with offsets into `original` (same length as `folded`)."""
+    def rank(self, original: str, tokens: Sequence[Token]) -> Ranked:
+        """`tokens` are the raw tokens of the phrase, with their places in `original`, the text as typed."""
         readings = self.shorthand.readings(tokens, original)
         best: Ranked | None = None
         for reading in readings:

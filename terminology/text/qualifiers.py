@@ -23,7 +23,7 @@ _CHAPTERS = {
     "S": "injury",
     "T": "injury",
     "Z": "status",
-} | {letter: "external" for letter in "VWXY"}
+} | dict.fromkeys("VWXY", "external")
 _EXEMPT = ("lexicon", "map", "site", "import")  # these phrases say themselves what they mean
 
 

@@ -57,7 +57,7 @@ def load_weights(source: Tables) -> Weights:
 
 
 def confidence(evidence: Evidence, method: str, weights: Weights) -> float:
-    """Probability that the answer is right: a logistic model of the evidence, fitted per method, clipped to [.01, .99]."""
+    """Probability of being right: a logistic model of the evidence, fitted per method, in [.01, .99]."""
     model = weights.calibration.get(method) or weights.calibration.get("retrieval") or _FALLBACK
     total = model.get("intercept", 0.0) + sum(
         model.get(name, 0.0) * value for name, value in features(evidence)

@@ -70,7 +70,7 @@ def child_scores(
     value = gained - 0.5 * weights.extra * extra / (extra + 1.0) - qualifiers.unasked(flags, query.flags)
     attributes = index.term_attrs[titles] & ~index.term_attrs[own_title]
     value -= 2.0 * qualifiers.contradicted(attributes, query.attributes)
-    return value.astype(np.float32)
+    return np.asarray(value, np.float32)
 
 
 class CodeRules:
@@ -80,7 +80,7 @@ class CodeRules:
         self._rules = {rule.prefix: rule for rule in rules}
 
     def historical(self, code: str) -> str:
-        """A code, "present" for a life-long condition, or "" when nothing is known ("-" in the table stops the search)."""
+        """A code, "present" for a life-long condition, or "" (also where the table says "-": stop searching)."""
         return next((r.historical for r in self._along(code) if r.historical), "").strip("-")
 
     def family(self, code: str) -> str:

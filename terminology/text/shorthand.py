@@ -48,6 +48,24 @@ class Shorthand:
             index += width
         return readings
 
+    def placed(self, tokens: Sequence[tuple[str, int, int]], original: str) -> list[tuple[str, int, int]]:
+        """The likeliest reading of running text: every word with the range of raw tokens that it stands for."""
+        found: list[tuple[str, int, int]] = []
+        context: frozenset[str] | None = None
+        index = 0
+        while index < len(tokens):
+            token = tokens[index][0]
+            if token not in self._first and token.isalpha():
+                found.append((token, index, index + 1))
+                index += 1
+                continue
+            if context is None:
+                context = frozenset(t for t, _, _ in tokens)
+            width, options = self._options(tokens, index, original, context)
+            found.extend((word, index, index + width) for word in options[0][0])
+            index += width
+        return found
+
     def _options(
         self, tokens: Sequence[tuple[str, int, int]], index: int, original: str, context: frozenset[str]
     ) -> tuple[int, list[tuple[tuple[str, ...], float, str]]]:

@@ -13,14 +13,72 @@ from terminology.text.normalise import pieces, raw_tokens
 
 BOUNDARIES = frozenset(",;:()[]\n")
 _STOP = frozenset(
-    "of the a an and or in on to for at by from with as is are was be been this that his her their patient pt has have had "
-    "having w + & @ / which it its also but into other-than".split()
+    [
+        "of",
+        "the",
+        "a",
+        "an",
+        "and",
+        "or",
+        "in",
+        "on",
+        "to",
+        "for",
+        "at",
+        "by",
+        "from",
+        "with",
+        "as",
+        "is",
+        "are",
+        "was",
+        "be",
+        "been",
+        "this",
+        "that",
+        "his",
+        "her",
+        "their",
+        "patient",
+        "pt",
+        "has",
+        "have",
+        "had",
+        "having",
+        "w",
+        "+",
+        "&",
+        "@",
+        "/",
+        "which",
+        "it",
+        "its",
+        "also",
+        "but",
+        "into",
+        "other-than",
+    ]
 )
 _WITHOUT = frozenset(("without", "no", "not", "non", "sans", "w/o", "wo"))
 _ENDS_WITHOUT = frozenset(("with", "and", "but", "due", "on", "in", "of"))
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8"}
 _ROMAN_SHORT = {"i": "1", "v": "5", "x": "10"}
-_NUMBERED = frozenset("type stage class grade nyha phase degree killip factor ckd category level".split())
+_NUMBERED = frozenset(
+    [
+        "type",
+        "stage",
+        "class",
+        "grade",
+        "nyha",
+        "phase",
+        "degree",
+        "killip",
+        "factor",
+        "ckd",
+        "category",
+        "level",
+    ]
+)
 _REACH = 4  # how many tokens "without" reaches
 
 
@@ -54,6 +112,39 @@ class Canon:
     def tokens(self, words: Iterable[str]) -> list[str]:
         """Canonical content tokens of a split text (see `split`); function words and boundaries dropped."""
         return _drop(self._rewritten(self._mapped(words)))
+
+    def placed(self, words: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+        """As `tokens`, for running text: every canonical token with the range of raw tokens that it stands for.
+
+        A stated absence is left to the cues of assertion here, so there are no "~X" tokens.
+        """
+        mapped: list[tuple[str, int, int]] = []
+        for word, first, last in words:
+            if word in BOUNDARIES:
+                mapped.append((word, first, last))
+            elif word in _ROMAN_SHORT and mapped and mapped[-1][0] in _NUMBERED:
+                mapped.append((_ROMAN_SHORT[word], first, last))
+            else:
+                form = self.word(word)
+                mapped.extend((part, first, last) for part in (form.split() if " " in form else (form,)))
+        return [p for p in self._rewritten_places(mapped) if p[0] not in _STOP]
+
+    def _rewritten_places(self, tokens: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+        found: list[tuple[str, int, int]] = []
+        index = 0
+        while index < len(tokens):
+            options = self._phrases.get(tokens[index][0])
+            for source, target in options or ():
+                width = len(source)
+                if tuple(t for t, _, _ in tokens[index : index + width]) == source:
+                    first, last = tokens[index][1], tokens[index + width - 1][2]
+                    found.extend((t, first, last) for t in target)
+                    index += width
+                    break
+            else:
+                found.append(tokens[index])
+                index += 1
+        return found
 
     def of(self, text: str) -> list[str]:
         """Canonical tokens of folded text."""
@@ -128,7 +219,7 @@ def _drop(tokens: Sequence[str]) -> list[str]:
         if token in _WITHOUT:
             reach = _REACH
         elif token in BOUNDARIES or token in _ENDS_WITHOUT:
-            if token in BOUNDARIES or token == "with":
+            if token in BOUNDARIES or token in ("with",):
                 reach = 0
         elif token not in _STOP:
             found.append("~" + token if reach else token)

@@ -1,0 +1,121 @@
+"""From ranked leaves to a CodingDecision: candidates with probabilities, headings, SNOMED CT, 7th characters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from terminology.decision import Assertion, Candidate, CodingDecision, Kind
+from terminology.importers.rows import ICD10CM, SNOMED
+from terminology.text.index import SOURCES
+from terminology.text.notes import Notes
+from terminology.text.problems import Ranked, Ranker
+from terminology.text.rank import Evidence, confidence
+from terminology.text.rules import Leaf
+from terminology.text.snomed import SnomedLinks
+
+_METHODS = {"canonical": "exact", "repair": "retrieval", "history": "retrieval"}
+_BY_SOURCE = {"lexicon": "lexicon", "map": "map", "site": "lexicon"}
+_FALL = 8  # how fast the probability of lower candidates falls with their score
+
+
+def abstention(
+    text: str,
+    kind: Kind,
+    reason: str,
+    release: str,
+    *,
+    span: tuple[int, int] | None = None,
+    steps: tuple[str, ...] = (),
+) -> CodingDecision:
+    return CodingDecision(
+        text, kind, span or (0, len(text)), "present", (), (), 0.0, "abstain", reason, steps, (), release
+    )
+
+
+def evidence(ranked: Ranked) -> Evidence:
+    """What the calibration sees of a ranking with at least one leaf."""
+    first = ranked.leaves[0]
+    second = ranked.leaves[1].score if len(ranked.leaves) > 1 else 0.0
+    return Evidence(
+        first.score,
+        first.score - second,
+        ranked.covered,
+        ranked.prior,
+        ranked.repaired,
+        first.heading >= 0,
+        len(ranked.tokens),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Writes decisions for one vocabulary."""
+
+    ranker: Ranker
+    links: SnomedLinks
+    notes: Notes
+    release: str
+    kind: Kind
+
+    def decision(
+        self, text: str, span: tuple[int, int], assertion: Assertion, ranked: Ranked, steps: tuple[str, ...]
+    ) -> CodingDecision:
+        """A decision, or an abstention with its candidates when the best is not likely enough."""
+        if not ranked.leaves:
+            return abstention(
+                text, self.kind, "nothing similar in the vocabulary", self.release, span=span, steps=steps
+            )
+        probability = confidence(evidence(ranked), ranked.method, self.ranker.weights)
+        candidates = self._candidates(ranked, probability)
+        steps = (*steps, f"matched: {candidates[0].matched}")
+        if probability < self.ranker.weights.abstain:
+            return CodingDecision(
+                text, self.kind, span, assertion, (), candidates, probability, "abstain",
+                "no candidate is likely enough", steps, (), self.release,
+            )  # fmt: skip
+        chosen, headings = self._chosen(ranked, candidates[0])
+        return CodingDecision(
+            text, self.kind, span, assertion, chosen, candidates, probability, self._method(ranked), "", steps,
+            headings, self.release, self._details(ranked.leaves[0].code),
+        )  # fmt: skip
+
+    def _method(self, ranked: Ranked) -> str:
+        method = _METHODS.get(ranked.method, ranked.method)
+        source = SOURCES[int(self.ranker.index.term_source[ranked.leaves[0].term])]
+        return _BY_SOURCE.get(source, method) if method == "exact" else method
+
+    def _candidates(self, ranked: Ranked, probability: float) -> tuple[Candidate, ...]:
+        best = max(ranked.leaves[0].score, 1e-6)
+        found = [self._candidate(ranked.leaves[0], probability)]
+        for place, leaf in enumerate(ranked.leaves[1:], start=2):
+            share = (1.0 - probability) * max(0.0, min(1.0, leaf.score / best)) ** _FALL / place
+            found.append(self._candidate(leaf, min(probability, share)))
+        return tuple(found)
+
+    def _candidate(self, leaf: Leaf, share: float) -> Candidate:
+        codes = self.ranker.index.codes
+        return Candidate(
+            codes.system[leaf.code], codes.code[leaf.code], codes.display[leaf.code], round(share, 4),
+            round(leaf.score, 4), self.ranker.index.texts[leaf.term],
+        )  # fmt: skip
+
+    def _chosen(
+        self, ranked: Ranked, first: Candidate
+    ) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
+        codes = self.ranker.index.codes
+        leaf = ranked.leaves[0]
+        heading = leaf.heading if leaf.heading >= 0 else int(codes.parent[leaf.code])
+        headings: tuple[Candidate, ...] = ()
+        if heading >= 0:
+            headings = (Candidate(ICD10CM, codes.code[heading], codes.display[heading], first.confidence),)
+        snomed = self.links.find(ranked.tokens, first.code) if first.system != SNOMED else None
+        if snomed is None:
+            return (first,), headings
+        other = Candidate(SNOMED, snomed.code, snomed.display, first.confidence, first.score, snomed.term)
+        return (first, other), headings
+
+    def _details(self, code: int) -> tuple[tuple[str, str], ...]:
+        codes = self.ranker.index.codes
+        if codes.code[code][0] not in "STVWXYMO":  # the chapters whose codes carry 7th characters
+            return ()
+        return tuple(("seventh-character", letter) for letter in self.notes.seventh([codes.code[code]]))
