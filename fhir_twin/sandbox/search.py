@@ -10,7 +10,7 @@ from fhir_twin.sandbox.problems import Problem
 from fhir_twin.sandbox.references import split_reference
 from fhir_twin.sandbox.store import Resource, Store, Version
 from fhir_twin.sandbox.values import (
-    EARLIEST,
+    check_date,
     date_matches,
     interval,
     split_or,
@@ -52,6 +52,8 @@ def known_pairs(type_: str, pairs: Pairs, *, strict: bool) -> list[tuple[str, st
             raise Problem(400, "not-supported", f"the modifier is not supported for a {found[0]} parameter")
         if value:
             kept.append((name, value))
+            for each in split_or(value) if found[0] == "date" and not modifier else ():
+                check_date(each)
     return kept
 
 
@@ -100,10 +102,6 @@ def _one(found: Parameter, resource: Resource, modifier: str, asked: str, now: d
         )
     if kind == "date":
         spans = [s for v in values if (s := interval(v)) is not None]
-        if not spans:
-            date_matches(
-                (EARLIEST, EARLIEST), asked, now
-            )  # a wrong date is refused also when nothing is there
         return any(date_matches(span, asked, now) for span in spans)
     if kind == "reference":
         return any(_refers(v, asked, modifier) for v in values)

@@ -111,6 +111,12 @@ def _offset(zone: str | None) -> timedelta:
     return sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6]))
 
 
+def check_date(asked: str) -> None:
+    """Raises Problem for a search date that cannot be read."""
+    if parse_date(asked[2:] if asked[:2] in _PREFIXES else asked) is None:
+        raise Problem(400, "value", "a search date is not a FHIR date")
+
+
 def date_matches(found: Interval, asked: str, now: datetime) -> bool:
     """R4 prefixes over intervals. Raises Problem for a date that cannot be read."""
     prefix, text = (asked[:2], asked[2:]) if asked[:2] in _PREFIXES else ("eq", asked)
