@@ -144,7 +144,7 @@ class _Form:
         if key in _SERVER:
             return None
         if key == "text" and isinstance(value, dict):
-            return plain_text(str(value.get("div", "")), volatile=not self.skip)
+            return [value.get("status"), plain_text(str(value.get("div", "")), volatile=not self.skip)]
         if key == "identifier" and isinstance(value, list):
             value = [i for i in value if not _CONTENT_SYSTEM.search(str(i.get("system", "")))]
         return self.of(value)

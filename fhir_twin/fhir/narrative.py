@@ -11,7 +11,7 @@ from html import escape
 
 from lxml import etree
 
-from fhir_twin.fhir.write_elements import clean
+from fhir_twin.fhir.write_elements import MAX_TEXT, harmless
 
 XHTML = "http://www.w3.org/1999/xhtml"
 VOLATILE_CLASS = "as-of"
@@ -39,7 +39,7 @@ _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 def text(value: str) -> str:
     """Any text as XHTML."""
-    return escape(clean(value), quote=True)
+    return escape(harmless(value)[:MAX_TEXT], quote=True)
 
 
 def heading(value: str, level: int = 3) -> str:

@@ -39,11 +39,27 @@ NOT_R4 = frozenset(
     }
 )
 _NOT_R4_ELEMENTS = frozenset({"valueCodeableReference", "valueRatioRange"})
-# Required bindings that the classes do not carry.
-_MORE_CODES = {
+_OBSERVATION_STATUS = frozenset(
+    {
+        "registered",
+        "preliminary",
+        "final",
+        "amended",
+        "corrected",
+        "cancelled",
+        "entered-in-error",
+        "unknown",
+    }
+)
+# Required bindings that the classes do not carry, or cut short ("final", "amended", "+").
+_MORE_CODES: dict[tuple[str, str], frozenset[str]] = {
     ("OperationOutcomeIssue", "code"): ISSUE_CODES,
     ("Quantity", "comparator"): frozenset({"<", "<=", ">=", ">"}),
+    ("Observation", "status"): _OBSERVATION_STATUS,
+    ("RiskAssessment", "status"): _OBSERVATION_STATUS,
+    ("DetectedIssue", "status"): _OBSERVATION_STATUS,
 }
+_CUT_SHORT = frozenset({"+", "etc."})
 _PLACE = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 _NO_URNS: Mapping[str, str] = MappingProxyType({})
 
@@ -135,7 +151,7 @@ def _walk(model: Any, place: str, urns: Mapping[str, str]) -> list[Issue]:
             continue
         notes = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         where = f"{place}.{field.alias or name}"
-        allowed = _MORE_CODES.get((type(model).__name__, name)) or notes.get("enum_values")
+        allowed = _MORE_CODES.get((type(model).__name__, name)) or _whole_list(notes)
         targets = notes.get("enum_reference_types")
         for i, one in enumerate(value if isinstance(value, list) else [value]):
             spot = f"{where}[{i}]" if isinstance(value, list) else where
@@ -146,6 +162,11 @@ def _walk(model: Any, place: str, urns: Mapping[str, str]) -> list[Issue]:
                     issues += _target(one, targets, spot, urns)
                 issues += _walk(one, spot, urns)
     return issues
+
+
+def _whole_list(notes: Any) -> frozenset[str]:
+    listed = frozenset(notes.get("enum_values") or ())
+    return frozenset() if listed & _CUT_SHORT else listed
 
 
 def _target(reference: Any, targets: Any, place: str, urns: Mapping[str, str]) -> Iterator[Issue]:

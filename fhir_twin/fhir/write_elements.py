@@ -19,13 +19,18 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff]"
 )
 _SPACE = re.compile(r"\s+")
-_MAX_TEXT = 20_000
+MAX_TEXT = 20_000
+
+
+def harmless(text: str) -> str:
+    """Text without characters that JSON, XML or a reader's eye cannot carry safely; blanks stay."""
+    return _UNSAFE.sub("", text)
 
 
 def clean(text: str) -> str:
     """Text as it may stand in FHIR JSON and XML: unsafe characters out, ends trimmed, at most 20,000 long."""
-    safe = _UNSAFE.sub("", text).strip()
-    return safe if len(safe) <= _MAX_TEXT else safe[: _MAX_TEXT - 1].rstrip() + "…"
+    safe = harmless(text).strip()
+    return safe if len(safe) <= MAX_TEXT else safe[: MAX_TEXT - 1].rstrip() + "…"
 
 
 def line(text: str) -> str:

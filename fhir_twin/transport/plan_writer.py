@@ -146,12 +146,15 @@ class _Writing:
         types = [t for t in WRITE_ORDER if _offers(self._capability, t)]
         if self._mode == "document":
             types = ["DocumentReference"]
-        own = (identity_of(e["resource"]) for e in self._desired["entry"])
-        device = next((i.value for i in own if i is not None and i.type == "Device"), "")
-        held = self._reader.read(self._patient, types, device)
+        held = self._reader.read(self._patient, types, self._device)
         if self._reader.closed:
             self._close()
         return reconcile(self._desired, held, base=self._server.base)
+
+    @property
+    def _device(self) -> str:
+        own = (identity_of(e["resource"]) for e in self._desired["entry"])
+        return next((i.value for i in own if i is not None and i.type == "Device"), "")
 
     def _close(self) -> None:
         closed = self._reader.closed
@@ -169,9 +172,9 @@ class _Writing:
             writes = SingleWrites(self._server, plan)
             placed = writes.run()
             self._issues += writes.issues
-        types = sorted({p.type for p in placed} - {"Device"}, key=WRITE_ORDER.index)
+        types = sorted({p.type for p in placed}, key=WRITE_ORDER.index)
         try:
-            held = self._reader.read(self._patient, types)
+            held = self._reader.read(self._patient, types, self._device)
             self._issues += seal_what_changed(self._server, held, placed)
         except TwinError:
             text = "the plan is written, but could not be read back to check it"
