@@ -63,6 +63,7 @@ class Result:
     value: Array
     unit: str
     refusals: tuple[Refusal, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def refused(self) -> Mask:
@@ -73,6 +74,11 @@ class Result:
         """Why there is no answer for one person (index into the batch; () for a scalar call)."""
         return tuple(r.rule for r in self.refusals if bool(r.mask[index]))
 
+    def label(self, index: tuple[int, ...] = ()) -> str:
+        """The category's words for one person, "" when refused or when the answer is no category."""
+        value = float(self.value[index])
+        return "" if np.isnan(value) or not self.labels else self.labels[int(value)]
+
     def __float__(self) -> float:
         return float(self.value)
 
@@ -82,7 +88,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Equation:
-    """name: registry key; scopes: rules over several inputs, (words, mask of those refused)."""
+    """name: registry key; labels: words of a category (value = position); scopes: rules over several inputs,
+    (words, mask of those refused)."""
 
     name: str
     title: str
@@ -91,6 +98,7 @@ class Equation:
     unit: str
     citation: str
     doi: str = ""
+    labels: tuple[str, ...] = ()
     scopes: tuple[tuple[str, Callable[[Inputs], Mask]], ...] = ()
 
     def __call__(self, **given: Any) -> Result:
@@ -102,7 +110,7 @@ class Equation:
             answer = np.array(self.formula(values), dtype=np.float64)
         for refusal in refusals:
             answer[refusal.mask] = np.nan
-        return Result(answer, self.unit, tuple(r for r in refusals if r.mask.any()))
+        return Result(answer, self.unit, tuple(r for r in refusals if r.mask.any()), self.labels)
 
 
 def read_inputs(inputs: tuple[Input, ...], given: Mapping[str, Any]) -> tuple[Inputs, list[Refusal]]:
@@ -176,7 +184,7 @@ def _float(value: Any) -> float:
 def _words(item: Input, given: Any) -> tuple[Array, Mask]:
     table = {"female": 1.0, "f": 1.0, "male": 0.0, "m": 0.0}
     if item.kind == "choice":
-        table = {word: float(i) for i, word in enumerate(item.choices)}
+        table = {word.lower(): float(i) for i, word in enumerate(item.choices)}
     words = np.array(given, dtype=object)
     numbers = np.full(words.shape, np.nan)
     bad = np.zeros(words.shape, dtype=bool)

@@ -28,8 +28,14 @@ def test_four_variables_written_out() -> None:
 def test_at_the_means_the_risk_is_one_minus_baseline_survival() -> None:
     """Every term is centred: a cohort-average person has exactly 1 - S0 (8 variables: all but sex at the mean)."""
     given = {
-        **{"age": 70.36, "egfr": 36.11, "uacr": math.exp(5.137), "region": "north-america"},
-        **{"albumin": 3.997, "phosphate": 3.916, "bicarbonate": 25.57, "calcium": 9.355},
+        "age": 70.36,
+        "egfr": 36.11,
+        "uacr": math.exp(5.137),
+        "region": "north-america",
+        "albumin": 3.997,
+        "phosphate": 3.916,
+        "bicarbonate": 25.57,
+        "calcium": 9.355,
     }
     women = -math.log1p(-float(calculate("kfre_8_5y", **given, sex="female")))
     men = -math.log1p(-float(calculate("kfre_8_5y", **given, sex="male")))

@@ -1,4 +1,4 @@
-"""PREVENT against printed values (paper example; package tests) and its valid ranges (issue: refuse, naming the input)."""
+"""PREVENT against printed values and its valid ranges (outside: refused, naming the input)."""
 
 from __future__ import annotations
 
