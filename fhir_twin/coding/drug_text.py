@@ -10,6 +10,7 @@ from fhir_twin.coding.drugs import DrugCatalogue
 from fhir_twin.coding.words import tokens
 
 LONGEST = 6
+SHORTEST_START, LEAST_SHARE = 6, 0.5
 
 _LOCAL = re.compile(
     r"\b(cream|ointment|gel|lotion|shampoo|ophth\w*|otic|eye|ear|nasal|topical|vaginal|rectal|foam|inhal\w*|actuat"
@@ -19,7 +20,7 @@ _LOCAL = re.compile(
 )
 _NOT_LOCAL = re.compile(r"\b(transdermal|patch|oral|tablet|capsule|inject\w*|tab|cap)\b", re.IGNORECASE)
 _STRENGTH = re.compile(
-    r"(?<![\d.,/-])(\d+(?:,\d{3})*(?:\.\d+)?)\s*(mg|mcg|ug|µg|g|gram|grams|milligram|milligrams)\b(?!\s*/\s*(?!tab|cap)\w)",
+    r"(?<![\d.,/-])(\d+(?:,\d{3})*(?:\.\d+)?)\s*(mg|mcg|ug|µg|g|gram|grams|milligram|milligrams)\b(?!\s*/\s*(?:\d|ml|l\b|hr|h\b|hour|actuat|act\b|spray|puff|dose|kg|m2|day))",
     re.IGNORECASE,
 )
 MG_PER = {
@@ -37,10 +38,9 @@ MG_PER = {
 
 @dataclass(frozen=True, slots=True)
 class NamedDrug:
-    """What a text names. class_words: classes named as such ("ACE inhibitor"), when no ingredient is named."""
+    """What a text names. class_words: classes named as such ("ACE inhibitor")."""
 
     ingredients: tuple[str, ...]
-    classes: frozenset[str] = frozenset()
     class_words: tuple[str, ...] = ()
 
 
@@ -48,7 +48,6 @@ def name_drugs(text: str, catalogue: DrugCatalogue) -> NamedDrug:
     """Every ingredient named in `text`, in order, each once; longer names win over shorter ones inside them."""
     words = tokens(text)
     ingredients: list[str] = []
-    own: set[str] = set()
     named: list[str] = []
     at = 0
     while at < len(words):
@@ -57,7 +56,6 @@ def name_drugs(text: str, catalogue: DrugCatalogue) -> NamedDrug:
             product = catalogue.names.get(part)
             if product is not None:
                 ingredients += product.ingredients
-                own |= product.classes
                 at += size
                 break
             if part in catalogue.class_words:
@@ -66,10 +64,19 @@ def name_drugs(text: str, catalogue: DrugCatalogue) -> NamedDrug:
                 break
         else:
             at += 1
-    found = tuple(dict.fromkeys(ingredients))
-    if {"sacubitril", "valsartan"} <= set(found):
-        own.add("arni")
-    return NamedDrug(found, frozenset(own), tuple(dict.fromkeys(named)))
+    return NamedDrug(tuple(dict.fromkeys(ingredients)), tuple(dict.fromkeys(named)))
+
+
+def name_of_start(text: str, catalogue: DrugCatalogue) -> tuple[str, ...]:
+    """The ingredients of the one name that `text` is the start of ("Amioda", "Isosorbide Mononitrat"), for fields that
+    cut names off. Empty unless at least half of the name is there and no other name starts so."""
+    start = " ".join(w for w in tokens(text) if w.isalpha())
+    if len(start) < SHORTEST_START or any(not w.isalpha() for w in tokens(text)[:1]):
+        return ()
+    names = {" ".join(words): product for words, product in catalogue.names.items()}
+    found = {product.ingredients for name, product in names.items() if name.startswith(start)}
+    long_enough = any(n.startswith(start) and len(start) >= LEAST_SHARE * len(n) for n in names)
+    return found.pop() if len(found) == 1 and long_enough else ()
 
 
 def strength_mg(text: str) -> float | None:

@@ -40,11 +40,10 @@ class DrugClass:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product or a combination: its ingredients, extra classes of its own, strength in mg per unit for a single
-    ingredient (None when none is given)."""
+    """A product or a combination: its ingredients, and the strength in mg per piece of a single ingredient (None
+    when none is given)."""
 
     ingredients: tuple[str, ...]
-    classes: frozenset[str] = frozenset()
     strength: float | None = None
 
 
@@ -163,7 +162,7 @@ def _add_combination(
     unknown = [p for p in parts if p not in ingredients]
     if len(parts) < 2 or unknown:
         raise KnowledgeError(f"{FOLDER}/{file}: combination {parts} has an unknown ingredient or only one")
-    product = Product(parts, frozenset(entry.get("classes", ())))
+    product = Product(parts)
     if entry.get("rxcui"):
         products[entry["rxcui"]] = product
     for name in entry.get("synonyms", ()):
@@ -180,4 +179,4 @@ def _add_products(
             if unknown:
                 raise KnowledgeError(f"{FOLDER}/{file}: unknown ingredient {unknown[0]}")
             strength = float(row["strength"]) if row["strength"] else None
-            products[row["rxcui"]] = Product(parts, frozenset(), strength)
+            products[row["rxcui"]] = Product(parts, strength)

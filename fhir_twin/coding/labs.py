@@ -18,6 +18,8 @@ _SPECIMEN = {
     "blood": "blood", "whole blood": "blood", "ser/plas": "blood", "venous": "blood", "venous blood": "blood",
     "ser plas": "blood", "serum or plasma": "blood", "serum/plasma": "blood", "capillary blood": "blood",
 }  # fmt: skip
+# "Plasma hemoglobin" is another analyte than hemoglobin: only these words may be taken off the front.
+_IN_FRONT = ("urine", "random urine", "spot urine", "serum")
 OTHER_FLUIDS = (
     "ascites", "pleural", "csf", "joint fluid", "stool", "body fluid", "other fluid", "synovial", "peritoneal",
     "cerebrospinal fluid", "dialysate", "amniotic", "sweat", "saliva",
@@ -49,7 +51,7 @@ def _split_specimen(plain: str) -> tuple[str, str]:
         spoken = key(word)
         if plain.endswith(" " + spoken):
             return plain[: -len(spoken) - 1], word
-        if plain.startswith(spoken + " "):
+        if word in _IN_FRONT and plain.startswith(spoken + " "):
             return plain[len(spoken) + 1 :], word
     return plain, ""
 

@@ -22,7 +22,7 @@ class LabCoder:
         given = measurement.concept.codes(LOINC)
         if given:
             return CodedMeasurement(measurement, tuple(dict.fromkeys(given)), 1.0, from_text=False)
-        specimen = measurement.specimen.label if measurement.specimen else ""
+        specimen = _specimen(measurement)
         about = (measurement.concept, specimen)
         if about not in self._known:
             self._known[about] = self._by_words(measurement, specimen)
@@ -44,3 +44,11 @@ class LabCoder:
                 return chosen, decision.confidence
             desk.note("information", "not-found", UNKNOWN, measurement.source)
         return (), 0.0
+
+
+def _specimen(measurement: Measurement) -> str:
+    """The specimen as told; a urinalysis panel means urine ("Glucose 500" there is no blood glucose)."""
+    if measurement.specimen is not None and measurement.specimen.label:
+        return measurement.specimen.label
+    panel = measurement.panel.label.lower() if measurement.panel else ""
+    return "urine" if "urin" in panel or panel == "ua" else ""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhir_twin.coding.doses import daily_mg
-from fhir_twin.coding.drug_text import NamedDrug, acts_locally, name_drugs, strength_mg
+from fhir_twin.coding.drug_text import NamedDrug, acts_locally, name_drugs, name_of_start, strength_mg
 from fhir_twin.coding.findings import Desk
 from fhir_twin.model.chart import Medication
 from fhir_twin.model.coded import CodedMedication
 from fhir_twin.model.codes import RXNORM, Concept
 
-FROM_DISPLAY, FROM_TEXT = 0.95, 0.9
+FROM_DISPLAY, FROM_TEXT, FROM_START = 0.95, 0.9, 0.85
 
 UNKNOWN = "A current drug could not be recognised; safety checks do not see it"
 UNKNOWN_PAST = "A drug of the past could not be recognised"
@@ -66,7 +66,7 @@ class DrugCoder:
             if product is not None:
                 if spoken.ingredients and not set(spoken.ingredients) & set(product.ingredients):
                     self.desk.note("warning", "conflict", CONFLICT, source)
-                named = NamedDrug(product.ingredients, product.classes)
+                named = NamedDrug(product.ingredients)
                 return self._finish(named, words, product.strength, 1.0, from_text=False)
         for coding in concept.codings:
             named = name_drugs(coding.display, self._drugs)
@@ -74,6 +74,9 @@ class DrugCoder:
                 return self._finish(named, words, None, FROM_DISPLAY, from_text=True)
         if spoken.ingredients or spoken.class_words:
             return self._finish(spoken, words, None, FROM_TEXT, from_text=True)
+        start = name_of_start(concept.text, self._drugs)
+        if start:
+            return self._finish(NamedDrug(start), words, None, FROM_START, from_text=True)
         return self._ask_coder(concept, words, source)
 
     def _ask_coder(self, concept: Concept, words: str, source: str) -> DrugMeaning:
@@ -85,9 +88,7 @@ class DrugCoder:
             for candidate in decision.chosen:
                 product = self._drugs.products.get(candidate.code) if candidate.system == RXNORM else None
                 named = (
-                    NamedDrug(product.ingredients, product.classes)
-                    if product
-                    else name_drugs(candidate.display, self._drugs)
+                    NamedDrug(product.ingredients) if product else name_drugs(candidate.display, self._drugs)
                 )
                 if named.ingredients:
                     return self._finish(named, words, None, decision.confidence, from_text=True)
@@ -97,10 +98,10 @@ class DrugCoder:
         self, named: NamedDrug, words: str, strength: float | None, confidence: float, *, from_text: bool
     ) -> DrugMeaning:
         drugs = self._drugs
-        classes = drugs.classes_of(named.ingredients, (*named.classes, *named.class_words))
+        classes = drugs.classes_of(named.ingredients, named.class_words)
         if acts_locally(words):
             classes = frozenset(c for c in classes if not drugs.classes[c].systemic)
-        known = strength if strength is not None else strength_mg(words.split("\n")[0])
+        known = strength if strength is not None else _strength(words)
         return DrugMeaning(
             named.ingredients, drugs.rxcuis(named.ingredients), classes, known, confidence, from_text
         )
@@ -112,22 +113,30 @@ def _words(concept: Concept) -> str:
     return "\n".join(dict.fromkeys(found))
 
 
-def once(medications: tuple[CodedMedication, ...], desk: Desk) -> tuple[CodedMedication, ...]:
-    """Current drugs of the same ingredients and strength told by several resources become one: the newest that
-    gives a dose. Different strengths stay apart (5 mg and 2.5 mg warfarin are both taken). Past ones stay."""
-    best: dict[tuple[object, ...], CodedMedication] = {}
+def _strength(words: str) -> float | None:
+    """Of the first line that tells one."""
+    return next((s for line in words.split("\n") if (s := strength_mg(line)) is not None), None)
+
+
+def once(
+    medications: tuple[CodedMedication, ...], drugs: DrugCoder, desk: Desk
+) -> tuple[CodedMedication, ...]:
+    """Current drugs of the same ingredients and strength told by several resources become one: that which gives a
+    dose, was ordered, is newest. One without strength is taken for the same as one with. Different strengths
+    stay apart (5 mg and 2.5 mg warfarin are both taken). Past drugs all stay."""
+    same: dict[tuple[str, ...], dict[float | None, list[CodedMedication]]] = {}
     for drug in medications:
         if drug.medication.current and drug.ingredients:
-            twin = best.setdefault(_same(drug), drug)
-            if twin is not drug:
-                desk.note("information", "duplicate", TWICE, drug.medication.source)
-                best[_same(drug)] = max(twin, drug, key=_worth)
-    kept = {id(d) for d in best.values()}
-    return tuple(d for d in medications if not (d.medication.current and d.ingredients) or id(d) in kept)
-
-
-def _same(drug: CodedMedication) -> tuple[object, ...]:
-    return (drug.ingredients, strength_mg(_words(drug.medication.concept).split("\n")[0]))
+            strength = drugs.meaning(drug.medication).strength
+            same.setdefault(drug.ingredients, {}).setdefault(strength, []).append(drug)
+    dropped: set[int] = set()
+    for by_strength in same.values():
+        unsaid = by_strength.pop(None, []) if len(by_strength) > 1 else []
+        rest = [d for group in by_strength.values() for d in sorted(group, key=_worth)[:-1]]
+        for drug in (*unsaid, *rest):
+            dropped.add(id(drug))
+            desk.note("information", "duplicate", TWICE, drug.medication.source)
+    return tuple(d for d in medications if id(d) not in dropped)
 
 
 def _worth(drug: CodedMedication) -> tuple[bool, bool, float, str]:

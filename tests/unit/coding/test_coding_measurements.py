@@ -1,0 +1,75 @@
+"""Names of results to LOINC (OB-9, OB-12)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from coding_charts import SmallCoder, chart, coded, loinc, measured, words
+
+from fhir_twin.coding import code_chart, load_concept_maps
+from mappings import Source
+
+MAPS = load_concept_maps(Source())
+
+
+def code(concept, **more):
+    found = code_chart(
+        chart(measurements=(measured(concept, **{"value": Decimal(5), **more}),)), SmallCoder(), MAPS
+    )
+    return found.measurements[0], found.issues
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("HgbA1c", "4548-4"),
+        ("% Hemoglobin A1c", "4548-4"),
+        ("Cholesterol, LDL, Calculated", "13457-7"),
+        ("CREATININE", "2160-0"),
+        ("Creatinine, Whole Blood", "2160-0"),
+        ("creatinine serum", "2160-0"),
+        ("Creatinine, Urine", "2161-8"),
+        ("Alanine Aminotransferase (ALT)", "1742-6"),
+        ("Systolic BP", "8480-6"),
+    ],
+)
+def test_known_names(name, expected):
+    found, issues = code(words(name))
+    assert (found.loinc, found.from_text, issues) == ((expected,), True, ())
+    assert 0.8 <= found.confidence < 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Glucose, Ascites", "Creatinine, Pleural", "Glucose, CSF", "Glucose, Urine", "Plasma Hemoglobin",
+     "Potassium, Stool", "Potassium, Urine", "24 hr Creatinine", "Glucose, Body Fluid"],
+)  # fmt: skip
+def test_another_specimen_or_analyte_is_never_taken_for_blood(name):
+    assert code(words(name))[0].loinc == ()
+
+
+@pytest.mark.parametrize("specimen", ["Urine", "Urine specimen (specimen)", "Ascites", "Cerebrospinal fluid"])
+def test_the_specimen_of_the_record_counts(specimen):
+    assert code(words("Glucose"), specimen=words(specimen))[0].loinc in ((), ("2345-7",))
+    assert code(words("Glucose"), specimen=words("Urine"))[0].loinc == ()
+    assert code(words("Glucose"), specimen=words("Ascites"))[0].loinc == ()
+    assert code(words("Glucose"), specimen=words("Serum"))[0].loinc == ("2345-7",)
+
+
+def test_a_urinalysis_panel_means_urine():
+    assert code(words("Glucose"), panel=words("Urinalysis macro panel"))[0].loinc == ()
+
+
+def test_given_codes_count_and_are_kept_in_order():
+    found, _ = code(loinc("2345-7", "something else entirely"))
+    assert (found.loinc, found.confidence, found.from_text) == (("2345-7",), 1.0, False)
+
+
+def test_a_local_code_is_read_by_its_display():
+    assert code(coded("urn:local", "50912", "Creatinine"))[0].loinc == ("2160-0",)
+
+
+def test_an_unknown_name_with_a_number_is_said_one_without_is_not():
+    assert [i.severity for i in code(words("qwertz antibodies"))[1]] == ["information"]
+    assert code(words("qwertz antibodies"), value=None, text="see note")[1] == ()
