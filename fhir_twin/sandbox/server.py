@@ -90,7 +90,7 @@ def serve_sandbox(port: int = 0, now: Callable[[], datetime] = utc_now) -> Runni
     base = f"http://127.0.0.1:{server.server_port}/fhir"
     app = create_sandbox(base, now)
     holder["app"] = app
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     return RunningSandbox(base, app.extensions["engine"], server, thread)
 

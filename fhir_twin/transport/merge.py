@@ -10,7 +10,7 @@ from fhir_twin.errors import Issue
 from fhir_twin.model.chart import Completeness
 from fhir_twin.transport.gather import Answer
 from fhir_twin.transport.ownership import patient_of
-from fhir_twin.transport.urls import Base
+from fhir_twin.transport.urls import Base, local_reference
 
 Resource = dict[str, Any]
 
@@ -28,6 +28,7 @@ def split(answers: Mapping[str, Answer], base: Base, patients: tuple[str, ...]) 
     """The answers by patient. What is about somebody else, or about nobody that can be told, is left out and said:
     never another's data (security.md 5.3 rows 40, 41)."""
     records = {p: Record() for p in patients}
+    included: dict[tuple[str, str], Resource] = {}
     for type_, answer in answers.items():
         foreign = unclear = 0
         for resource in answer.found.matches:
@@ -38,13 +39,29 @@ def split(answers: Mapping[str, Answer], base: Base, patients: tuple[str, ...]) 
                 foreign += 1
             else:
                 unclear += 1
-        for resource in answer.found.included:
-            key = (resource["resourceType"], str(resource.get("id", "")))
-            for record in records.values():
-                record.others.setdefault(key, resource)
+        included.update({(r["resourceType"], str(r.get("id", ""))): r for r in answer.found.included})
         for record in records.values():
             record.issues.extend(_type_issues(type_, answer, foreign, unclear))
+    for record in records.values() if included else ():
+        record.others = {key: included[key] for key in _referred(record, base) if key in included}
     return records
+
+
+def _referred(record: Record, base: Base) -> set[tuple[str, str]]:
+    """(type, id) of everything that a record refers to: in a group, includes belong to whose they are."""
+    found = set()
+    stack: list[Any] = list(record.own.values())
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            reference = node.get("reference")
+            local = local_reference(base, reference) if isinstance(reference, str) else None
+            if local is not None:
+                found.add(local)
+            stack.extend(node.values())
+        elif isinstance(node, list):
+            stack.extend(node)
+    return found
 
 
 def _type_issues(type_: str, answer: Answer, foreign: int, unclear: int) -> list[Issue]:
