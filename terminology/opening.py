@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ def open_coder(source: Source, cache: Path | None = None, *, tabular: Path | Non
     synonyms = [*lexicon.synonyms, *_starter_synonyms(starter)]
     extra = _extra_codes(starter)
     cache = cache or build.default_cache()
-    name = "icd10cm-" + build.key([_checksum(path), repr((lexicon, starter)).encode()])
+    name = "icd10cm-" + build.key([_checksum(path), *_ingredients(source)])
     folder = build.ensure(cache, name, lambda private: _build(private, path, lexicon, synonyms, extra))
     try:
         index = load_index(folder)
@@ -57,6 +58,14 @@ def open_coder(source: Source, cache: Path | None = None, *, tabular: Path | Non
         folder = build.ensure(cache, name, lambda private: _build(private, path, lexicon, synonyms, extra))
         index = load_index(folder)
     return wire(index, lexicon, starter, source, folder, f"ICD-10-CM {path.stem}")
+
+
+def _ingredients(source: Source) -> Iterator[bytes]:
+    """All that shapes the index besides the release: the knowledge files, and the code that builds it. (Not the
+    parsed lexicon: sets have no fixed order, and the index would be built anew at every start.)"""
+    for folder in ("lexicon", "concept-maps"):
+        yield from (path.read_bytes() for path in source.paths(folder, ".tsv"))
+    yield from (path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py")))
 
 
 def wire(
@@ -102,10 +111,11 @@ def lab_engine(source: Source, lexicon: Lexicon, ranker: Ranker, release: str) -
 
 
 def speller(index: PhraseIndex, lexicon: Lexicon) -> Speller:
-    """Words that may be typed: the canonical tokens and the word forms that lead to them."""
-    counts = np.diff(index.indptr).astype(np.int64)
-    extra = sorted(set(lexicon.words) - set(index.vocabulary))
-    return Speller([*index.vocabulary, *extra], np.concatenate((counts, np.full(len(extra), 20))))
+    """Words that may be typed: those of the terms, and the word forms and phrases that lead to them."""
+    known = set(index.words)
+    extra = {*lexicon.words, *(w for phrase, _ in lexicon.phrases for w in phrase.split())}
+    more = sorted(w for w in extra - known if w.isalpha())
+    return Speller([*index.words, *more], np.concatenate((index.frequency, np.full(len(more), 20))))
 
 
 def _build(
