@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from fhir_twin.model.codes import Concept
+from fhir_twin.model.codes import ICD10CM, Concept
 
-ICD10 = "http://hl7.org/fhir/sid/icd-10"
-ICD10CM = "http://hl7.org/fhir/sid/icd-10-cm"
+# WHO's ICD-10 and its German modification: the same first four characters mean the same as in ICD-10-CM nearly always.
+RELATIVES = ("http://hl7.org/fhir/sid/icd-10", "http://fhir.de/CodeSystem/bfarm/icd-10-gm")
 
 # ICD-10-CM, chapter 21: personal history of malignant neoplasm, of gestational diabetes, of ulcer and other disease
 # that is over. Z86.73 (old TIA or infarction) is not here: the disease of the arteries goes on.
@@ -42,3 +42,9 @@ def over(code: str) -> bool:
 def icd10cm_codes(concept: Concept) -> tuple[str, ...]:
     """The concept's ICD-10-CM codes, with dot, each once, userSelected first; unreadable ones are left out."""
     return tuple(dict.fromkeys(d for c in concept.codes(ICD10CM) if (d := dotted(c))))
+
+
+def icd10_codes(concept: Concept) -> tuple[str, ...]:
+    """The concept's codes of other ICD-10 editions, cut to the four characters that the editions share."""
+    found = (dotted(c)[:5] for system in RELATIVES for c in concept.codes(system))
+    return tuple(dict.fromkeys(c for c in found if c))

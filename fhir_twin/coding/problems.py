@@ -6,18 +6,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fhir_twin.coding.findings import Desk
-from fhir_twin.coding.icd import icd10cm_codes, over
+from fhir_twin.coding.icd import icd10_codes, icd10cm_codes, over
 from fhir_twin.coding.words import key, without_tag
 from fhir_twin.model.chart import Problem
 from fhir_twin.model.coded import CodedProblem
 from fhir_twin.model.codes import ICD9CM, ICD10CM, SNOMED, Concept
 from terminology.decision import Assertion, CodingDecision
 
+EDITION = 0.9  # confidence in a group by a code of another ICD-10 edition
 PREGNANCY_DAYS = 300  # 42 weeks and a few days: a pregnancy on a problem list that began before is over
 
 NOT_CODED = "A problem that is only text could not be coded; rules do not see it"
 UNSURE = "A problem that is only text was coded with low confidence; it counts as possible only"
 NO_MAP = "A SNOMED CT code is not in the concept map; its display was read as text"
+OTHER_ICD10 = (
+    "A problem is coded in another edition of ICD-10; its group follows the characters all editions share"
+)
 ICD9 = "An ICD-9-CM code is not mapped; the words of the problem were read instead"
 CONFLICT = "The words of a problem name another condition than its code; the code was taken"
 DENIED = "The words of a problem deny it although it is coded; it was not taken as present"
@@ -66,6 +70,11 @@ class ProblemCoder:
         known = any(s in maps.problems.by_snomed or maps.groups.knows_snomed(s) for s in snomed)
         if icd or known:
             return (self._from_codes(concept, icd, snomed, source),)
+        shared = maps.groups.of(icd10_codes(concept), ())
+        if shared:
+            desk.note("information", "code-invalid", OTHER_ICD10, source)
+            coded = Meaning((), snomed, shared, "present", EDITION, False)
+            return (self._against_words(coded, concept, source),)
         if snomed:
             desk.note("information", "code-invalid", NO_MAP, source)
         if concept.codes(ICD9CM):

@@ -73,6 +73,17 @@ def test_icd9_is_flagged_and_never_mapped():
     assert any("ICD-9-CM" in i.diagnostics for i in chart_.issues)
 
 
+@pytest.mark.parametrize(
+    ("code", "groups"),
+    [("E11.9", {"diabetes", "diabetes-type-2"}), ("N18.5", {"ckd", "ckd-stage-4-5"}), ("Q99", set())],
+)
+def test_other_editions_of_icd10_give_groups_but_no_icd10cm_code(code, groups):
+    chart_ = coded_chart(coded("http://hl7.org/fhir/sid/icd-10", code))
+    assert chart_.problems[0].groups == groups
+    assert chart_.problems[0].icd10cm == ()
+    assert chart_.issues
+
+
 def test_several_problems_in_one_text():
     chart_ = coded_chart(words("sugar diabetes; wheeze disease; no chest pain"))
     assert [p.icd10cm for p in chart_.problems] == [("E11.9",), ("J45.909",), ("R07.9",)]
@@ -153,3 +164,20 @@ def test_empty_concept_is_an_issue_not_a_crash():
     chart_ = coded_chart(Concept())
     assert chart_.problems[0].groups == frozenset()
     assert chart_.issues[0].severity == "warning"
+
+
+def test_a_large_chart_is_understood_once_per_concept():
+    """1,500 resources with few distinct concepts: the work grows with the concepts, not with the resources."""
+    coder = SmallCoder()
+    concepts = [
+        snomed("44054006", "Diabetes mellitus type 2"),
+        icd("I10"),
+        words("sugar diabetes"),
+        words("qwertz"),
+    ]
+    problems = tuple(problem(concepts[n % 4], n) for n in range(1500))
+    found = code_chart(chart(problems=problems), coder, MAPS)
+    assert len(found.problems) == 1500
+    assert len(coder.asked) == 2
+    assert [p.problem.source for p in found.problems] == [p.source for p in problems]
+    assert found == code_chart(chart(problems=problems), SmallCoder(), MAPS)
