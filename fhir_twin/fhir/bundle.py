@@ -53,7 +53,7 @@ def open_bundle(bundle: Any) -> Opened:
     if bundle.get("resourceType") != "Bundle":
         raise InvalidInput("not a Bundle: resourceType must be Bundle")
     kind = bundle.get("type")
-    if kind not in BUNDLE_TYPES:
+    if not isinstance(kind, str) or kind not in BUNDLE_TYPES:
         raise InvalidInput("Bundle.type is missing or not an R4 bundle type")
     issues: list[Issue] = []
     found: list[Entry] = []

@@ -7,7 +7,7 @@ msgspec names the path of the wrong type, never the value.
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -39,6 +39,9 @@ def convert(raw: Resource, kind: type[R], source: str) -> tuple[R | None, list[I
             issues.append(Issue("error", "structure", f"{kind.__name__} nested too deep: not read", source))
             return None, issues
         except msgspec.ValidationError as error:
+            if "got `null`" in str(error) and (cleaned := _without_nulls(raw)) != raw:
+                raw = cleaned  # FHIR JSON has no null; who sends one means "not given"
+                continue
             found = _PATH.search(str(error))
             element = found[1] if found else ""
             if not element or element in ESSENTIAL or element not in raw:
@@ -60,3 +63,15 @@ def convert(raw: Resource, kind: type[R], source: str) -> tuple[R | None, list[I
         Issue("error", "structure", f"{kind.__name__} has too many wrong elements: not read", source)
     )
     return None, issues
+
+
+def _without_nulls(value: Any) -> Any:
+    """A copy without null members and items. Raises nothing: what is too deep stays as it is."""
+    try:
+        if isinstance(value, dict):
+            return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+        if isinstance(value, list):
+            return [_without_nulls(each) for each in value if each is not None]
+    except RecursionError:
+        return value
+    return value

@@ -144,11 +144,14 @@ def whole(number: int) -> Decimal | None:
 # --- numbers written as text -----------------------------------------------------------------------
 Style = Literal["plain", "thousands-comma", "decimal-comma", "ambiguous-comma"]
 
+# A unit as people write it: "mg/dL", "mg / dL", "mm Hg", "10*3/uL", "mL/min/1.73 m2", "beats per minute", "%".
+_UNIT = r"""(?:10[*^]\d+|(?=/[a-z\[])|[a-z%°µμ\[])[^\s()/]*(?:\s*/\s*[^\s()/]+)*(?:\s(?:\[?Hg\]?|m2|m\^2|m²|per\s[a-z]+))?"""
+_FLAG = r"""\s*(?:\(?(?:high|low|normal|abnormal)\)?|\([HLNA]{1,2}\)|\*)"""
 _NUMBER_TEXT = re.compile(
-    r"""\s*(?P<sign><=|>=|=<|=>|<|>|≤|≥)?\s*
-        (?P<number>[+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+,\d+|\d*\.?\d+|\d+\.))
-        \s*(?P<unit>(?:[^\W\d_]|[%°/µμ*\[{(]).{0,39})?\s*""",
-    re.VERBOSE | re.ASCII,
+    rf"""\s*(?P<sign><=|>=|=<|=>|<|>|≤|≥)?\s*
+        (?P<number>[+-]?(?:\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|\d+,\d+|\d*\.?\d+|\d+\.))
+        (?!e[+-]?\d)(?:\s*(?!(?:high|low|normal|abnormal)\b)(?P<unit>{_UNIT}))?(?:{_FLAG})?\s*""",
+    re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
 _WORDS_OF_SIGN = (
     (re.compile(r"^\s*(?:less than|below|under)\s+", re.IGNORECASE), "<"),

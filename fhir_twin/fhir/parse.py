@@ -88,7 +88,7 @@ def _constant(_name: str) -> Any:
 
 def _depth_exceeds(value: Any, limit: int) -> bool:
     """Level by level, so that depth costs no stack."""
-    level = [value]
+    level: list[Any] = [[value]]
     for _ in range(limit + 1):
         level = [
             child

@@ -108,9 +108,11 @@ def _on_days(per_day: float, repeat: s.Repeat) -> float:
 
 def per_day_in_text(text: str) -> float | None:
     """Intakes a day of a sig in words; None when it does not say, or says two different things."""
-    found = {per_day for pattern, per_day in _PHRASES if pattern.search(text)}
-    if len(found) == 2 and 1.0 in found:
-        found.discard(1.0)  # "twice daily" also holds "daily"
+    found = set()
+    for pattern, per_day in _PHRASES:  # the longer phrases first: "twice daily" also holds "daily"
+        text, times = pattern.subn(";", text)
+        if times:
+            found.add(per_day)
     return found.pop() if len(found) == 1 else None
 
 

@@ -45,6 +45,9 @@ def _birth(
 ) -> tuple[date, Literal["year", "month", "day"]] | None:
     born = birth_date(given.birth_date)
     if born is None:
+        beside = given.birth_date_.extension if given.birth_date_ is not None else ()
+        if elements.absent_reason(beside) == "masked":
+            context.issues.add("information", "suppressed", "birthDate was withheld: age unknown", source)
         if given.birth_date:
             context.issues.add("warning", "value", "birthDate is not a date: age unknown", source)
         return None
