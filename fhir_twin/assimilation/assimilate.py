@@ -84,7 +84,7 @@ def advance(
     layout = build_layout(known, memory.terms)
     drift = ageing_rates(known.models, profile.sex)
     table = tabulate(groups, len(known.models), drift, memory.reference)
-    traces: list[Trace] = []
+    start, traces = memory, list[Trace]()
     for part, starting in _segments(table, layout, memory.time, as_of):
         if part.stop > part.start:
             memory, trace = _filter(memory, layout, table, part)
@@ -103,7 +103,7 @@ def advance(
         state_covariance,
         layout,
         memory,
-        _effects(traces, table, memory, drift),
+        _effects(traces, table, start, drift),
     )
 
 
@@ -237,16 +237,22 @@ def regime_weights(memory: Memory) -> Array:
 
 
 def _effects(
-    traces: Sequence[Trace], table: Table, memory: Memory, drift: Array
+    traces: Sequence[Trace], table: Table, start: Memory, drift: Array
 ) -> tuple[tuple[float, float, float], ...]:
-    """(gain, shift in canonical units, weight) per group, averaged over the slope regimes."""
+    """(gain, shift in canonical units, weight) per group, averaged over the slope regimes with the weights they have
+    once the visit is in (so a later visit does not rewrite what an earlier one did)."""
     if not traces:
         return ()
-    weights = regime_weights(memory)
-    gain, before, after, off = (
-        np.einsum("c,cvk->vk", weights, np.concatenate([getattr(t, name) for t in traces], axis=1))
-        for name in ("gain", "before", "after", "off")
+    gain, before, after, off, spread = (
+        np.concatenate([getattr(t, name) for t in traces], axis=1) for name in Trace.__slots__
     )
-    known = drift * (table.times - memory.reference)[:, None]
-    shift = np.exp(after + known) - np.exp(before + known)
-    return tuple((float(gain[p]), float(shift[p]), 1.0 - float(off[p])) for p in table.places)
+    exact = ~np.isnan(spread) & (table.bound == 0)
+    z = np.where(exact, (table.values - before) / spread, 0.0)
+    density = -0.5 * z * z - np.log(np.where(exact, spread, 1.0))
+    log_weights = start.log_weights[:, None] + density.sum(axis=2).cumsum(axis=1)
+    weights = np.exp(log_weights - log_weights.max(axis=0))
+    weights = (weights / weights.sum(axis=0))[:, :, None]
+    known = drift * (table.times - start.reference)[:, None]
+    shift = (weights * (np.exp(after + known) - np.exp(before + known))).sum(axis=0)
+    share, down = (weights * gain).sum(axis=0), (weights * off).sum(axis=0)
+    return tuple((float(share[p]), float(shift[p]), 1.0 - float(down[p])) for p in table.places)

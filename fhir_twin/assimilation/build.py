@@ -7,7 +7,7 @@ import numpy as np
 from fhir_twin.assimilation.assimilate import Assimilated, advance, contributions, start_memory
 from fhir_twin.assimilation.clock import EPOCH, YEAR, years
 from fhir_twin.assimilation.derive import derive
-from fhir_twin.assimilation.observe import observe
+from fhir_twin.assimilation.observe import by_time, observe
 from fhir_twin.assimilation.profile import build_profile, refusal
 from fhir_twin.assimilation.treatment import treatment_terms
 from fhir_twin.assimilation.visits import Group, group_points, mark_unmodelled
@@ -49,7 +49,7 @@ def prepare(
     observed, issues = observe(coded, biomarkers)
     female = None if profile.sex is None else profile.sex == "female"
     points = derive(observed, biomarkers, coded.chart.age_at, female)
-    return mark_unmodelled(points, biomarkers, coded.chart.age_at), issues
+    return tuple(sorted(mark_unmodelled(points, biomarkers, coded.chart.age_at), key=by_time)), issues
 
 
 def assemble(

@@ -32,11 +32,12 @@ def observe(coded: CodedChart, known: BiomarkerSet) -> tuple[tuple[Point, ...], 
             ranks[len(points)] = (_RANK.get(measurement.measurement.status, 3), position)
             points.append(point)
     points = _collapse(points, ranks)
-    points.sort(key=_by_time)
+    points.sort(key=by_time)
     return tuple(points), tuple(_issues(points))
 
 
-def _by_time(point: Point) -> tuple[float, str, str, float]:
+def by_time(point: Point) -> tuple[float, str, str, float]:
+    """The order of Twin.points: undated first, then by time, biomarker, source, value."""
     when = point.time.timestamp() if point.time else float("-inf")
     return (when, point.biomarker, point.source, point.value)
 

@@ -22,7 +22,7 @@ from fhir_twin.dynamics.censoring import truncated_moments
 from fhir_twin.dynamics.state_space import Dynamics
 from fhir_twin.model.twin import Array
 
-BLOCK = 256
+BLOCK = 1536
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,10 @@ def kalman_filter(
 
 
 class _Block:
-    """The arrays of one block of people, person last; lives for one call."""
+    """The arrays of one block of people, person last; lives for one call.
+
+    `excess` is symmetric; only its strips (rows a..b, columns 0..b) are kept up to date, which saves a third of
+    the work. A value that was not observed has infinite noise: its gain is then exactly zero."""
 
     def __init__(
         self,
@@ -133,34 +136,39 @@ class _Block:
         self.mean = np.ascontiguousarray(start.mean[who].T)
         self.excess = np.ascontiguousarray(start.covariance[who].transpose(1, 2, 0))
         self.excess -= dynamics.stationary[:, :, None]
-        self.seen = np.ascontiguousarray(start.seen[who].T)
         self.dynamics, self.robust = dynamics, robust
-        self.moving = np.flatnonzero(dynamics.rate > 0)
-        self.walking = np.flatnonzero(dynamics.walk > 0)
         times = np.where(np.isnan(visits.times[who]), -np.inf, visits.times[who]).T
         self.clock = np.maximum.accumulate(np.vstack([start.time[who], times]), axis=0)
-        self.values = np.ascontiguousarray(visits.values[who].transpose(1, 2, 0))
-        noise = np.broadcast_to(visits.noise, visits.values.shape)[who]
-        self.noise = np.ascontiguousarray(noise.transpose(1, 2, 0))
+        self.values = np.array(visits.values[who].transpose(1, 2, 0), order="C")
+        missing = np.isnan(self.values)
+        self.values[missing] = 0.0
+        self.observed = ~missing
+        noise = np.broadcast_to(visits.noise, visits.values.shape)[who].transpose(1, 2, 0)
+        self.noise = np.where(missing, np.inf, noise)
+        self.seen = np.array(start.seen[who].T, order="C")
         self.bound = None if visits.bound is None else visits.bound[who].transpose(1, 2, 0)
-        self.fixed: list[list[tuple[int, Array | float]]] = [
-            [(int(c), float(row[c])) for c in np.flatnonzero(row)] for row in design
+        self.fixed: list[list[tuple[int, Array | None]]] = [
+            [(int(c), None if row[c] == 1.0 else np.array([row[c]])) for c in np.flatnonzero(row)]
+            for row in design
         ]
         self.varying = [(x.row, x.column, np.ascontiguousarray(x.values[who].T)) for x in visits.loadings]
-        self.stationary_load = (design @ dynamics.stationary)[:, :, None]
-        self.log_likelihood = np.zeros(self.mean.shape[1])
-        shape = self.values.shape
-        self.trace = [np.full(shape, np.nan) for _ in Trace.__slots__] if trace else None
-        self.scratch = np.empty_like(self.excess)
+        self.load_c = (design @ dynamics.stationary)[:, :, None]
+        self.strips = _strips(self.mean.shape[0])
+        self.moving = dynamics.rate > 0
+        self.walking = np.flatnonzero(dynamics.walk > 0)
+        self.innovations, self.spreads = np.zeros_like(self.values), np.ones_like(self.values)
+        self.trace = [np.full(self.values.shape, np.nan) for _ in Trace.__slots__] if trace else None
+        self.ph, self.gain, self.shift = (np.empty_like(self.mean) for _ in range(3))
+        width = max(b - a for a, b in self.strips)
+        self.scratch = np.empty_like(self.excess[:width])  # small: stays in the cache
 
     def run(self) -> Filtered:
-        for visit in range(self.values.shape[0]):
+        anyone = np.asarray(self.observed.any(axis=2))
+        for visit in range(len(self.values)):
             self._predict(self.clock[visit + 1] - self.clock[visit])
-            for row in range(self.values.shape[1]):
-                observed = ~np.isnan(self.values[visit, row])
-                if observed.any():
-                    self._update(visit, row, observed)
-        covariance = self.excess + self.dynamics.stationary[:, :, None]
+            for row in np.flatnonzero(anyone[visit]):
+                self._update(visit, int(row))
+        covariance = self._whole() + self.dynamics.stationary[:, :, None]
         belief = Belief(
             np.ascontiguousarray(self.mean.T),
             np.ascontiguousarray(covariance.transpose(2, 0, 1)),
@@ -168,91 +176,113 @@ class _Block:
             np.ascontiguousarray(self.seen.T),
         )
         done = Trace(*(a.transpose(2, 0, 1) for a in self.trace)) if self.trace is not None else None
-        return Filtered(belief, self.log_likelihood, done)
+        return Filtered(belief, self._log_likelihood(), done)
 
     def _predict(self, years: Array) -> None:
-        if not years.any():
-            return
-        for i in self.moving:
-            f = np.exp(-self.dynamics.rate[i] * years)
-            self.mean[i] *= f
-            self.excess[i] *= f
-            self.excess[:, i] *= f
+        """D' = f f' D; a walk adds its variance to the diagonal."""
+        if self.moving.any() and years.any():
+            f = np.exp(-self.dynamics.rate[:, None] * years)
+            self.mean *= f
+            for a, b in self.strips:
+                part = self.excess[a:b, :b]
+                if self.moving[a:b].any():
+                    part *= f[a:b, None]
+                if self.moving[:b].any():
+                    part *= f[None, :b]
         for i in self.walking:
             self.excess[i, i] += self.dynamics.walk[i] * years
 
-    def _update(self, visit: int, row: int, observed: NDArray[np.bool_]) -> None:
+    def _update(self, visit: int, row: int) -> None:
         terms = self.fixed[row] + [(c, x[visit]) for r, c, x in self.varying if r == row]
-        ph = self.stationary_load[row] + _load(self.excess.swapaxes(0, 1), terms)  # P h, (m, people)
-        forecast = _load(self.mean, terms)  # h'm
-        signal = _load(ph, terms)  # h'P h
-        noise = self.noise[visit, row]
-        innovation = np.where(observed, self.values[visit, row] - forecast, 0.0)
-        spread = signal + noise
-        weight = self._weight(row, innovation, spread)
-        if weight is not None:
-            spread = signal + noise / weight
+        ph = self._load(terms, self.load_c[row])  # P h, (m, people)
+        forecast, signal = _sum(self.mean, terms), _sum(ph, terms)  # h'm, h'P h
+        innovation = self.values[visit, row] - forecast
+        spread = signal + self.noise[visit, row]
+        weight = None
+        if self.robust is not None:
+            weight = self._weight(row, innovation, spread)
+            spread = signal + self.noise[visit, row] / weight
         move, shrink = innovation, None
-        exact = observed
         if self.bound is not None and self.bound[visit, row].any():
-            bound = self.bound[visit, row]
-            move, shrink = _censor(bound, innovation, spread)
-            exact = observed & (bound == 0)
-        gain = ph * np.where(observed, 1.0 / spread, 0.0)
+            move, shrink = _censor(self.bound[visit, row], innovation, spread)
+        self.innovations[visit, row], self.spreads[visit, row] = innovation, spread
         if self.trace is not None:
-            self._note(visit, row, observed, forecast, signal / spread, move, shrink, weight, spread)
-        self.mean += gain * move
+            self._note(visit, row, forecast, signal, spread, move, shrink, weight)
+        gain = np.multiply(ph, 1.0 / spread, out=self.gain)
+        self.seen[row] += self.observed[visit, row]
+        self.mean += np.multiply(gain, move, out=self.shift)
         if shrink is not None:
             gain *= shrink
-        np.multiply(gain[:, None], ph[None], out=self.scratch)
-        self.excess -= self.scratch
-        self.seen[row] += observed
-        density = -0.5 * (np.log(2.0 * np.pi * spread) + innovation * innovation / spread)
-        self.log_likelihood += np.where(exact, density, 0.0)
+        for a, b in self.strips:
+            change = np.multiply(gain[a:b, None], ph[None, :b], out=self.scratch[: b - a, :b])
+            self.excess[a:b, :b] -= change
 
-    def _weight(self, row: int, innovation: Array, spread: Array) -> Array | None:
+    def _load(self, terms: list[tuple[int, Array | None]], constant: Array) -> Array:
+        """(C + D) h from the strips: row c left of the diagonal block's end, column c below it."""
+        out = self.ph
+        for position, (c, x) in enumerate(terms):
+            b = next(b for a, b in self.strips if a <= c < b)
+            base = constant if position == 0 else out
+            for part, piece in ((slice(0, b), self.excess[c, :b]), (slice(b, None), self.excess[b:, c])):
+                np.add(base[part], piece if x is None else piece * x, out=out[part])
+        if not terms:
+            out[:] = constant
+        return out
+
+    def _whole(self) -> Array:
+        """Both halves of `excess`."""
+        whole = self.excess
+        for a, b in self.strips:
+            whole[a:b, b:] = whole[b:, a:b].swapaxes(0, 1)
+        return whole
+
+    def _weight(self, row: int, innovation: Array, spread: Array) -> Array:
         """Student-t weight beyond the gate; the first value of a person has no personal forecast to be far from."""
-        if self.robust is None:
-            return None
+        assert self.robust is not None
         squared = innovation * innovation / spread
         far = (squared > self.robust.gate**2) & (self.seen[row] > 0)
         return np.where(far, (self.robust.nu + 1.0) / (self.robust.nu + squared), 1.0)
+
+    def _log_likelihood(self) -> Array:
+        """sum of log N(z; 0, S) over the exact values."""
+        exact = self.observed if self.bound is None else self.observed & (self.bound == 0)
+        spread = np.where(exact, 2.0 * np.pi * self.spreads, 1.0)
+        squares = np.where(exact, self.innovations * self.innovations / self.spreads, 0.0)
+        logs = np.log(np.prod(spread, axis=1))  # one logarithm per visit: log of the product
+        return np.asarray(-0.5 * (logs.sum(axis=0) + squares.sum(axis=(0, 1))), dtype=np.float64)
 
     def _note(
         self,
         visit: int,
         row: int,
-        observed: NDArray[np.bool_],
         forecast: Array,
-        gain: Array,
+        signal: Array,
+        spread: Array,
         move: Array,
         shrink: Array | None,
         weight: Array | None,
-        spread: Array,
     ) -> None:
         assert self.trace is not None
+        gain = signal / spread
         share = gain if shrink is None else gain * shrink
-        after = forecast + gain * move
-        seen = (
-            share,
-            forecast,
-            after,
-            np.zeros_like(gain) if weight is None else 1.0 - weight,
-            np.sqrt(spread),
-        )
-        for target, values in zip(self.trace, seen, strict=True):
-            target[visit, row] = np.where(observed, values, np.nan)
+        off = np.zeros_like(gain) if weight is None else 1.0 - weight
+        noted = (share, forecast, forecast + gain * move, off, np.sqrt(spread))
+        for target, values in zip(self.trace, noted, strict=True):
+            target[visit, row] = np.where(self.observed[visit, row], values, np.nan)
 
 
-def _load(rows: Array, terms: list[tuple[int, Array | float]]) -> Array:
-    """sum of rows[column] x coefficient, with no multiplication where the coefficient is one."""
+def _strips(states: int) -> list[tuple[int, int]]:
+    step = max(2, -(-states // 4))
+    return [(a, min(a + step, states)) for a in range(0, states, step)]
+
+
+def _sum(rows: Array, terms: list[tuple[int, Array | None]]) -> Array:
+    """sum of rows[column] x coefficient; None stands for one."""
     total: Array | None = None
     for column, x in terms:
-        term = rows[column] if isinstance(x, float) and x == 1.0 else rows[column] * x
+        term = rows[column] if x is None else rows[column] * x
         total = term if total is None else total + term
-    if total is None:
-        return np.zeros(rows.shape[1:])
-    return total
+    return np.zeros(rows.shape[1:]) if total is None else total
 
 
 def _censor(bound: NDArray[np.int8], innovation: Array, spread: Array) -> tuple[Array, Array]:

@@ -46,9 +46,13 @@ def term_exposure(term: TreatmentTerm, times: Array) -> Array:
 
 def build_layout(known: BiomarkerSet, terms: tuple[TreatmentTerm, ...] = ()) -> Layout:
     """States in the order: levels (n), fluctuations, slopes, responses."""
-    base = _cached(_Key(known))
-    if not terms:
-        return base
+    key = _Key(known)
+    return _with_terms(key, terms) if terms else _cached(key)
+
+
+@lru_cache(maxsize=256)
+def _with_terms(key: _Key, terms: tuple[TreatmentTerm, ...]) -> Layout:
+    known, base = key.known, _cached(key)
     m = base.design.shape[1]
     keys = known.keys
     kept = [t for t in terms if t.biomarker in keys]

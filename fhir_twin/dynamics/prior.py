@@ -2,8 +2,8 @@
 
 Unknown sex or age is not assumed: the prior is then the mixture over what it could be (mean of means; the
 widest spread within plus the spread between). The prior is that of the *population*, not of treated or diagnosed
-people, unless a row names the group: readings that led to a diagnosis or a drug are in the data too, and a prior that already knew of
-them would count them twice (regression to the mean would then be booked as drug effect).
+people, unless a row names the group: readings that led to a diagnosis or a drug are in the data too, and a prior that
+already knew of them would count them twice (regression to the mean would then be booked as drug effect).
 """
 
 from __future__ import annotations
