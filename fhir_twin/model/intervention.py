@@ -225,7 +225,8 @@ class Calibration:
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """What the simulation needs besides interventions: trial ratios per unit of biomarker, site recalibrations,
-    region of the kidney and SCORE2 equations, citations of the equations, utilities, life table."""
+    region of the kidney and SCORE2 equations, citations, utilities (outcome, loss per year after it, standard
+    error, source), mortality (sex, probability of death within a year from age 18 on)."""
 
     trial_ratios: tuple[TrialRatio, ...]
     calibrations: tuple[Calibration, ...] = ()

@@ -115,7 +115,8 @@ class RelativeEffect:
 @dataclass(frozen=True, slots=True, repr=False)
 class Trajectory:
     """times (T,) in years from as_of; median (T, n) and low/high (T, n) (80 %) in canonical units, n in the order
-    of `biomarkers`; event risks; changes against "continue as now" (empty for that scenario itself)."""
+    of `biomarkers`; event risks; changes against "continue as now" (empty for that scenario itself); qaly:
+    quality-adjusted life years gained within the horizon by fewer events, mean with its 80 % interval."""
 
     scenario: Scenario
     biomarkers: tuple[str, ...]
@@ -128,3 +129,4 @@ class Trajectory:
     biomarker_changes: tuple[tuple[str, float, float, float], ...] = ()
     issues: tuple[Issue, ...] = field(default=())
     relative: tuple[RelativeEffect, ...] = ()
+    qaly: tuple[float, float, float] | None = None

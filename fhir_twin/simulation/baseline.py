@@ -19,6 +19,7 @@ from fhir_twin.dynamics.equations.equation import Equation, Input, Inputs
 from fhir_twin.dynamics.hazards import cumulative_hazard, growth, recalibrate
 from fhir_twin.errors import Issue
 from fhir_twin.model.intervention import Outcomes
+from fhir_twin.model.scenario import EventRisk
 from fhir_twin.model.twin import Array, Profile, Twin
 from fhir_twin.simulation.responses import Person
 
@@ -74,6 +75,26 @@ def _cardiovascular(twin: Twin, person: Person, outcomes: Outcomes) -> tuple[lis
         title = f"PREVENT {model} 10 y"
         found.append(Baseline(OUTCOME_OF[outcome], 10.0, cumulative_hazard(calibrated), rate, title, basis))
     return found, []
+
+
+def long_term(twin: Twin, person: Person, outcomes: Outcomes) -> tuple[EventRisk, ...]:
+    """30-year risks (ages 30-59), for information: no option is simulated that far. Silent where they do not apply
+    (the 10-year equation has said why)."""
+    model = _prevent_model(twin)
+    equation = prevent.equation(model, 30, "cvd")
+    given, missing = _given(equation.inputs, twin)
+    if twin.profile.cvd or missing or equation(**given).reasons():
+        return ()
+    risks = _prevent_risks(equation, model, 30, given, person)
+    found: list[EventRisk] = []
+    for i, outcome in enumerate(("cvd", "ascvd", "heart-failure")):
+        name = f"prevent_{model}_30y_{outcome.replace('-', '_')}"
+        draws = _calibrated(risks[:, prevent.OUTCOMES.index(outcome)], name, outcomes)
+        low, high = np.quantile(draws, [0.1, 0.9])
+        basis = _basis(equation.inputs, twin) if i == 0 else found[0].basis
+        title = f"PREVENT {model} 30 y"
+        found.append(EventRisk(outcome, 30.0, float(draws.mean()), float(low), float(high), title, basis))
+    return tuple(found)
 
 
 def _prevent_model(twin: Twin) -> str:

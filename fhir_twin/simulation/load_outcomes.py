@@ -9,6 +9,7 @@ from fhir_twin.simulation.load import OUTCOMES, evidence_of
 from mappings import Source
 
 FOLDER = "outcomes"
+FIRST_AGE = 18
 REGIONS = ("north-america", "elsewhere")
 SCORE2_REGIONS = ("low", "moderate", "high", "very-high")
 
@@ -31,6 +32,8 @@ def load_outcomes(source: Source) -> Outcomes:
         region=region,
         score2_region=score2,
         citations=_citations(tables),
+        utilities=_utilities(tables.get("utilities.toml", {})),
+        mortality=_mortality(dict(source.csv(FOLDER)).get("life-table.csv", [])),
     )
 
 
@@ -49,6 +52,36 @@ def _ratios(table: dict[str, Any]) -> tuple[TrialRatio, ...]:
         if evidence[row["evidence"]].verified:
             found[key] = TrialRatio(**{**row, "evidence": evidence[row["evidence"]]})
     return tuple(found.values())
+
+
+def _utilities(table: dict[str, Any]) -> tuple[tuple[str, float, float, Evidence], ...]:
+    where = f"{FOLDER}/utilities.toml"
+    evidence = {e.key: e for e in evidence_of(where, table.get("evidence", []))}
+    found = []
+    for row in table.get("utility", []):
+        if (
+            row["evidence"] not in evidence
+            or row["outcome"] not in OUTCOMES
+            or not 0.0 <= row["decrement"] <= 1.0
+        ):
+            raise ValueError(
+                f"{where}: {row.get('outcome')!r} needs a known outcome, a decrement 0..1 and evidence"
+            )
+        if evidence[row["evidence"]].verified:
+            item = (row["outcome"], float(row["decrement"]), float(row["se"]), evidence[row["evidence"]])
+            found.append(item)
+    return tuple(found)
+
+
+def _mortality(rows: list[dict[str, str]]) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """(sex, yearly probability of death from FIRST_AGE on); ages must follow each other."""
+    ages = [int(r["age"]) for r in rows]
+    if ages != list(range(FIRST_AGE, FIRST_AGE + len(ages))):
+        raise ValueError(f"{FOLDER}/life-table.csv: ages must run from {FIRST_AGE} without a gap")
+    table = tuple((sex, tuple(float(r[sex]) for r in rows)) for sex in ("male", "female"))
+    if any(not 0.0 < q < 1.0 for _, column in table for q in column):
+        raise ValueError(f"{FOLDER}/life-table.csv: a probability is not between 0 and 1")
+    return table
 
 
 def _calibrations(table: dict[str, Any]) -> tuple[Calibration, ...]:

@@ -7,18 +7,21 @@ ratios), personal response and the uncertainty of today's state go through 1,000
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fhir_twin.dynamics.effects import onset
 from fhir_twin.errors import Issue
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.intervention import Interventions, Outcomes
-from fhir_twin.model.scenario import CONTINUE, Scenario, Trajectory
+from fhir_twin.model.scenario import CONTINUE, EventRisk, Scenario, Trajectory
 from fhir_twin.model.twin import Z80, Array, Twin, readonly
-from fhir_twin.simulation.baseline import Baseline, baselines
+from fhir_twin.simulation.baseline import Baseline, baselines, long_term
 from fhir_twin.simulation.course import natural_course
 from fhir_twin.simulation.draws import DRAWS, posterior
 from fhir_twin.simulation.grid import edges
+from fhir_twin.simulation.mortality import death, qaly_gain
 from fhir_twin.simulation.outcomes import event_risks, hazards, interval, relative_effects, risk_changes
 from fhir_twin.simulation.responses import BiomarkerTerm, Person, Response, respond
 
@@ -40,21 +43,32 @@ def simulate(
     why, and relative effects stand alone. Raises KeyError for an unknown intervention or dose."""
     if twin.refused or twin.profile.deceased or not scenarios:
         return ()
-    person = _person(twin, draws)
-    base, issues = baselines(twin, person, outcomes)
-    now = hazards(base, [])
+    case = _open(twin, interventions, outcomes, draws)
     courses = {s.horizon_years: natural_course(twin, biomarkers, edges(s.horizon_years)) for s in scenarios}
-    return tuple(
-        _trajectory(
-            s, twin, person, base, now, tuple(issues), courses[s.horizon_years], interventions, outcomes
-        )
-        for s in scenarios
-    )
+    return tuple(_trajectory(s, case, courses[s.horizon_years]) for s in scenarios)
 
 
-def _person(twin: Twin, draws: int) -> Person:
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What all scenarios of one patient share. now: hazards under "continue as now"; later: 30-year risks."""
+
+    twin: Twin
+    person: Person
+    base: list[Baseline]
+    now: dict[str, Array]
+    later: tuple[EventRisk, ...]
+    issues: tuple[Issue, ...]
+    interventions: Interventions
+    outcomes: Outcomes
+
+
+def _open(twin: Twin, interventions: Interventions, outcomes: Outcomes, draws: int) -> _Case:
     point = {key: twin.estimate(key).mean for key in twin.biomarkers}
-    return Person(posterior(twin, draws), point, twin.profile, _height(twin), draws)
+    person = Person(posterior(twin, draws), point, twin.profile, _height(twin), draws)
+    base, issues = baselines(twin, person, outcomes)
+    base += death(twin.profile, outcomes, draws)
+    later = long_term(twin, person, outcomes)
+    return _Case(twin, person, base, hazards(base, []), later, tuple(issues), interventions, outcomes)
 
 
 def _height(twin: Twin) -> float | None:
@@ -63,24 +77,16 @@ def _height(twin: Twin) -> float | None:
     return heights[-1].value / 100.0 if heights else None
 
 
-def _trajectory(
-    scenario: Scenario,
-    twin: Twin,
-    person: Person,
-    base: list[Baseline],
-    now: dict[str, Array],
-    issues: tuple[Issue, ...],
-    course: tuple[Array, Array],
-    interventions: Interventions,
-    outcomes: Outcomes,
-) -> Trajectory:
+def _trajectory(scenario: Scenario, case: _Case, course: tuple[Array, Array]) -> Trajectory:
+    twin, person = case.twin, case.person
     times = edges(scenario.horizon_years)
-    response = respond(scenario, person, interventions, outcomes)
+    response = respond(scenario, person, case.interventions, case.outcomes)
     shift, spread = _shifts(response.biomarkers, twin, person, times)
     mean, half = course[0] + shift, Z80 * np.sqrt(course[1] + spread)
-    then = hazards(base, response.events) if response.events else now
+    then = hazards(case.base, response.events) if response.events else case.now
     same = scenario.choices == CONTINUE.choices
-    words = {c.intervention: interventions.get(c.intervention).route for c in scenario.choices}
+    words = {c.intervention: case.interventions.get(c.intervention).route for c in scenario.choices}
+    gain = None if same else qaly_gain(case.base, case.now, then, case.outcomes, person.draws)
     return Trajectory(
         scenario=scenario,
         biomarkers=twin.biomarkers,
@@ -88,12 +94,18 @@ def _trajectory(
         median=_to_unit(twin, mean),
         low=_to_unit(twin, mean - half),
         high=_to_unit(twin, mean + half),
-        risks=event_risks(base, then),
-        changes=() if same else risk_changes(base, now, then),
+        risks=event_risks(case.base, then) + (case.later if same else ()),
+        changes=() if same else risk_changes(case.base, case.now, then),
         biomarker_changes=_changes(response.biomarkers, person),
-        issues=(*issues, *_unusable(scenario, response)),
+        issues=(*case.issues, *_unusable(scenario, response)),
         relative=relative_effects(response.events, words),
+        qaly=None if gain is None else _summary(gain),
     )
+
+
+def _summary(values: Array) -> tuple[float, float, float]:
+    low, high = interval(values)
+    return float(values.mean()), float(low), float(high)
 
 
 def _to_unit(twin: Twin, values: Array) -> Array:

@@ -48,7 +48,8 @@ def _findrisc(v: Inputs) -> Array:
     waist = np.select([v["waist"] < low, v["waist"] <= high], [0.0, 3.0], 4.0)
     habits = 2.0 * (1.0 - v["active_daily"]) + (1.0 - v["vegetables_daily"])
     family = np.select([v["family"] == 1.0, v["family"] == 2.0], [3.0, 5.0], 0.0)
-    return age + bmi + waist + habits + 2.0 * v["bp_medication"] + 5.0 * v["high_glucose"] + family
+    history = 2.0 * v["bp_medication"] + 5.0 * v["high_glucose"] + family
+    return np.asarray(age + bmi + waist + habits + history)
 
 
 def _findrisc_risk(v: Inputs) -> Array:

@@ -1,0 +1,57 @@
+"""Death: the population's life table as a baseline, and quality-adjusted life years within the horizon.
+
+A life table knows age and sex, nothing else: it is the population's risk and says so. It is not given in known
+cardiovascular disease, where it would be far too low.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fhir_twin.dynamics.effects import Z95
+from fhir_twin.dynamics.hazards import risk, time_weights
+from fhir_twin.model.intervention import Outcomes
+from fhir_twin.model.twin import Array, Profile
+from fhir_twin.simulation.baseline import Baseline
+from fhir_twin.simulation.draws import normal
+from fhir_twin.simulation.grid import edges, midpoints
+from fhir_twin.simulation.load_outcomes import FIRST_AGE
+
+TITLE = "US period life table 2017 (population, not personal)"
+HORIZON = 10.0
+
+
+def death(profile: Profile, outcomes: Outcomes, draws: int) -> list[Baseline]:
+    """Ten-year death from any cause at population rates; empty when age or sex is unknown or off the table."""
+    table = dict(outcomes.mortality).get(profile.sex or "")
+    if table is None or profile.age is None or profile.cvd or profile.age < FIRST_AGE:
+        return []
+    ages = profile.age + np.arange(int(HORIZON) + 1)
+    if ages[-1] > FIRST_AGE + len(table) - 1:
+        return []
+    known = FIRST_AGE + np.arange(len(table))
+    force = np.interp(ages, known + 0.5, -np.log1p(-np.array(table)))
+    yearly = (force[1:] + force[:-1]) / 2.0
+    rate = float(np.log(force[-1] / force[0]) / HORIZON)
+    basis = tuple(source for fact, source in profile.sources if fact in ("age", "sex"))
+    return [Baseline("death", HORIZON, np.full(draws, yearly.sum()), rate, TITLE, basis)]
+
+
+def qaly_gain(
+    baselines: list[Baseline], now: dict[str, Array], then: dict[str, Array], outcomes: Outcomes, draws: int
+) -> Array | None:
+    """QALYs (draws,) gained by fewer events within each event's own horizon; None without any absolute risk.
+
+    An event costs its utility decrement for each year lived after it: the change of risk times the mean time that
+    is left of the horizon when such events happen. Length of life is not counted (the life table is not
+    personal), so this is a lower bound."""
+    gains = []
+    for outcome, decrement, se, _ in outcomes.utilities:
+        item = next((b for b in baselines if b.outcome == outcome), None)
+        if item is None:
+            continue
+        times = edges(item.horizon)
+        left = float(np.sum(time_weights(times, item.growth) * (item.horizon - midpoints(times))))
+        loss = np.maximum(decrement + se * np.clip(normal(f"utility:{outcome}", draws), -Z95, Z95), 0.0)
+        gains.append(loss * left * (risk(now[outcome]) - risk(then[outcome])))
+    return np.asarray(np.sum(gains, axis=0)) if gains else None
