@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from fhir_twin.transport.urls import Base, local_reference
+from fhir_twin.transport.urls import ID, Base, local_reference
 
 Resource = dict[str, Any]
+_PLAIN = "Patient/"
 
 
 def patient_of(resource: Resource, base: Base) -> str:
@@ -30,6 +31,8 @@ def belongs_to(resource: Resource, base: Base, patients: frozenset[str]) -> str:
 
 
 def _patient_id(reference: str, base: Base) -> str:
+    if reference.startswith(_PLAIN) and ID.match(reference, len(_PLAIN)):
+        return reference[len(_PLAIN) :]  # nearly all are; the rest is looked at closely
     local = local_reference(base, reference)
     if local is None and base.path and reference.startswith(("http://", "https://")):
         # Behind a proxy a server may name itself by its inner host: the same path under another host.

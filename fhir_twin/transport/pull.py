@@ -28,6 +28,7 @@ Resource = dict[str, Any]
 T = TypeVar("T")
 U = TypeVar("U")
 _MAX_REPLACED = 5
+_GROUPS = 4
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -54,13 +55,16 @@ class ServerSource:
         self._page_size = page_size
         self._threads = threads
         self._gatherer = Gatherer(server, page_size=page_size, batch=batch)
+        # Groups wait for searches, so they have threads of their own: one pool for both could lock up.
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="pull")
+        self._groups = ThreadPoolExecutor(max_workers=_GROUPS, thread_name_prefix="group")
 
     @property
     def base(self) -> str:
         return self.server.base
 
     def close(self) -> None:
+        self._groups.shutdown(wait=False, cancel_futures=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.server.close()
 
@@ -98,8 +102,8 @@ class ServerSource:
         groups = _chunks(patients, max(1, group))
         waiting: deque[Future[list[Fetched | TwinError]]] = deque()
         for ids in groups:
-            waiting.append(self._pool.submit(self._group, ids))
-            if len(waiting) >= self._threads * 2:
+            waiting.append(self._groups.submit(self._group, ids))
+            if len(waiting) >= _GROUPS * 2:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
@@ -150,7 +154,7 @@ class ServerSource:
         tally = Tally()
         try:
             patients = self._read_patients(ids, tally)
-            fetched = self._fetch(patients, _serial, tally) if patients else []
+            fetched = self._fetch(patients, self._parallel, tally) if patients else []
         except TwinError as error:
             return [self._alone(i) for i in ids] if len(ids) > 1 else [error]
         by_id: dict[str, Fetched | TwinError] = {f.patient: f for f in fetched}
@@ -162,7 +166,7 @@ class ServerSource:
         tally = Tally()
         try:
             resource, issues = self._patient(patient, tally)
-            return _with_issues(self._fetch({str(resource["id"]): resource}, _serial, tally)[0], issues)
+            return _with_issues(self._fetch({str(resource["id"]): resource}, self._parallel, tally)[0], issues)
         except TwinError as error:
             return error
 
@@ -174,10 +178,6 @@ class ServerSource:
         found = self.server.pager.follow(page, "Patient", tally=tally)
         known = {str(r.get("id", "")): r for r in found.matches if not _replacement(r, self.server)}
         return {i: known[i] for i in ids if i in known}
-
-
-def _serial(work: Callable[[T], U], items: Sequence[T], /) -> list[U]:
-    return [work(item) for item in items]
 
 
 def _chunks(items: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:

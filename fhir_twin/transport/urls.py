@@ -8,7 +8,7 @@ Texts of errors never quote a URL: its path and query can name a patient.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from fhir_twin.errors import Forbidden, InvalidInput
@@ -29,15 +29,14 @@ class Base:
     host: str
     port: int
     path: str
+    origin: str = field(init=False)
+    text: str = field(init=False)
 
-    @property
-    def origin(self) -> str:
+    def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
-
-    @property
-    def text(self) -> str:
-        return self.origin + self.path
+        origin = f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+        object.__setattr__(self, "origin", origin)
+        object.__setattr__(self, "text", origin + self.path)
 
     def covers(self, path: str) -> bool:
         """True when `path` is the base's own path or below it."""
