@@ -18,6 +18,7 @@ from fhir_twin.coding import code_chart
 from fhir_twin.errors import InvalidInput, Issue
 from fhir_twin.fhir.read import read_chart
 from fhir_twin.fhir.write import write_plan
+from fhir_twin.fhir.write_context import WriteOptions
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.chart import Chart, Completeness
 from fhir_twin.model.coded import CodedChart
@@ -29,7 +30,6 @@ from fhir_twin.simulation import propose_scenarios, simulate
 
 T = TypeVar("T")
 Bundle = dict[str, Any]
-SEED = 20260101
 LABEL = "AIAST"
 
 
@@ -64,15 +64,13 @@ def run(
     patient: str = "",
     completeness: tuple[Completeness, ...] = (),
     base: str = "urn:fhir-twin",
-    seed: int = SEED,
     label: str = LABEL,
 ) -> Run:
     """One patient's Bundle to a Plan and its output Bundle.
 
     as_of: timezone-aware; what is later is not looked at. patient: the id the Bundle must be about ("" = the
-    only Patient in it). base: the FHIR server's base, part of the output's identifiers. seed: of the simulation's
-    draws. label: security label of what is written (AI-1). Raises InvalidInput when the Bundle holds no usable
-    Patient or another one's."""
+    only Patient in it). base: the FHIR server's base, part of the output's identifiers. label: security
+    label of what is written (AI-1). Raises InvalidInput when the Bundle holds no usable Patient or another one's."""
     if as_of.tzinfo is None:
         raise InvalidInput("as_of needs a time zone")
     clock = _Clock()
@@ -91,7 +89,8 @@ def run(
             coded, twin, proposals, trajectories, k.interventions, k.guidelines, k.safety, version=k.version
         ),
     )
-    output = clock.time("write", lambda: write_plan(plan, base=base))
+    options = WriteOptions(label=label)
+    output = clock.time("write", lambda: write_plan(plan, base=base, options=options))
     return Run(chart, coded, twin, proposals, trajectories, plan, output, tuple(clock.spent))
 
 

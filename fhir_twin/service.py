@@ -19,7 +19,7 @@ from fhir_twin import log
 from fhir_twin.errors import Issue, TwinError
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.written import Written
-from fhir_twin.pipeline import LABEL, SEED, Run, run
+from fhir_twin.pipeline import LABEL, Run, run
 
 if TYPE_CHECKING:  # the reading machinery (requests) is loaded by wiring only
     from fhir_twin.transport.protocols import Resource
@@ -85,7 +85,6 @@ class TwinService:
         sink: Sink | None,
         knowledge: Knowledge,
         *,
-        seed: int = SEED,
         label: str = LABEL,
         check: Callable[[], str] = lambda: "ready",
     ) -> None:
@@ -93,7 +92,6 @@ class TwinService:
         self.sink = sink
         self.knowledge = knowledge
         self.check = check
-        self._seed = seed
         self._label = label
         self._busy: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -115,7 +113,6 @@ class TwinService:
                         patient=patient,
                         completeness=fetched.completeness,
                         base=self.source.base,
-                        seed=self._seed,
                         label=self._label,
                     )
                 with _timed(seconds, "write"):

@@ -47,7 +47,6 @@ OPTIONS: tuple[Option, ...] = (
     Option("post_search", "bool", False, "Search by POST _search, so that no patient id is in a URL"),
     Option("write", "bool", True, "Write the draft CarePlan back (false = always a dry run)"),
     Option("ai_label", "str", "AIAST", "Security label on what we write: AIAST, or DEVAST for strict R4 validators"),
-    Option("seed", "int", 20260101, "Seed of the simulation; the same seed gives the same plan", minimum=0),
     Option("knowledge", "path", "", "Folder of your own knowledge files, laid over ours"),
     Option("cache", "path", "", "Where built indexes are kept (default: the user's cache folder)"),
     Option("host", "str", "127.0.0.1", "Address to listen on (serve)"),

@@ -32,7 +32,6 @@ def open_service(settings: Settings, knowledge: Knowledge | None = None) -> Twin
         source,
         sink,
         knowledge,
-        seed=settings.integer("seed"),
         label=settings.text("ai_label"),
         check=lambda: server.capability().software or "FHIR server",
     )
@@ -45,7 +44,6 @@ def open_files(settings: Settings, path: Path, knowledge: Knowledge | None = Non
         source,
         None,
         knowledge or open_knowledge(settings),
-        seed=settings.integer("seed"),
         label=settings.text("ai_label"),
         check=lambda: "files",
     )
@@ -92,4 +90,4 @@ def _tell(wait: Wait) -> None:
     """A long wait is said to whoever watches; short ones are not worth a line."""
     if wait.seconds >= 2:
         why = f"HTTP {wait.status}" if wait.status else "no answer"
-        print(f"the server says {why}; waiting {wait.seconds:.0f} s (try {wait.attempt})", file=sys.stderr)
+        sys.stderr.write(f"the server says {why}; waiting {wait.seconds:.0f} s (try {wait.attempt})\n")

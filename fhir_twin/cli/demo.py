@@ -16,7 +16,7 @@ from fhir_twin.settings import load_settings
 from fhir_twin.web import create_app
 from fhir_twin.wiring import open_server, open_service
 
-SETTINGS = ("port", "seed", "knowledge", "cache", "log_level")
+SETTINGS = ("port", "knowledge", "cache", "log_level")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from fhir_twin.cli import add_settings
-from fhir_twin.knowledge import check_knowledge
+from fhir_twin.knowledge_check import check_knowledge
 from fhir_twin.settings import load_settings
 
 

@@ -19,7 +19,7 @@ from fhir_twin.wiring import open_files, open_service
 
 SETTINGS = (
     "server", "token", "token_file", "basic_auth", "ca_bundle", "timeout", "retries", "page_size",
-    "threads", "post_search", "ai_label", "seed", "knowledge", "cache", "log_level",
+    "threads", "post_search", "ai_label", "knowledge", "cache", "log_level",
 )  # fmt: skip
 SEAMS = ("chart", "coded", "twin", "plan")
 
@@ -111,13 +111,19 @@ def summary(outcomes: list[Outcome]) -> str:
     ]
     for o in outcomes:
         run_ = o.run
-        figures = ("-",) * 6
+        figures: tuple[str, ...] = ("-",) * 6
         if run_ is not None:
             plan = run_.plan
             read = sum(n for _, n in run_.chart.counts)
             used = sum(p.used for p in run_.twin.points)
-            sizes = (read, len(run_.coded.decisions), used)
-            sizes += (len(plan.recommendations), len(plan.rejected), len(plan.questions))
+            sizes = (
+                read,
+                len(run_.coded.decisions),
+                used,
+                len(plan.recommendations),
+                len(plan.rejected),
+                len(plan.questions),
+            )
             figures = tuple(str(n) for n in sizes)
         problems = sum(i.severity in ("error", "fatal", "warning") for i in o.issues)
         rows.append((o.patient, o.state, *figures, str(problems), f"{sum(o.seconds.values()):.1f}"))

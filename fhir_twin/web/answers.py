@@ -8,7 +8,7 @@ import orjson
 from flask import Response
 
 from fhir_twin.errors import Issue
-from fhir_twin.fhir.outcome import outcome_of
+from fhir_twin.fhir.outcome import to_outcome
 from fhir_twin.model.plain import to_plain
 
 FHIR_JSON = "application/fhir+json; charset=utf-8"
@@ -25,4 +25,4 @@ def fhir_response(resource: dict[str, Any], status: int = 200) -> Response:
 
 
 def outcome_response(issues: tuple[Issue, ...], status: int) -> Response:
-    return fhir_response(outcome_of(issues), status)
+    return fhir_response(to_outcome(issues), status)

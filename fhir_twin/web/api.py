@@ -125,7 +125,7 @@ def _as_of(value: object) -> datetime:
 
 
 def _seams(value: object) -> tuple[str, ...]:
-    names = tuple(n for n in str(value).split(",") if n) if isinstance(value, str) else tuple(value)  # type: ignore[call-overload]
-    if any(n not in SEAMS for n in names):
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list) or any(name not in SEAMS for name in given):
         raise InvalidInput(f"show takes {', '.join(SEAMS)}")
-    return names
+    return tuple(given)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from fhir_twin.fhir.validate import validate
 from fhir_twin.sandbox.stories import load_bundles, stories
 from werkzeug.serving import make_server
 
 from fhir_twin.errors import LoginRequired
+from fhir_twin.fhir.validate import validate_resource
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.settings import load_settings
 from fhir_twin.web import create_app
@@ -93,7 +93,7 @@ def test_errors_are_operation_outcomes(
     assert answer.status_code in (status, 404) if "%2f" in path else answer.status_code == status
     if "%2f" not in path:
         assert outcome["issue"][0]["code"] == code
-    assert validate(outcome) == ()
+    assert validate_resource(outcome) == ()
 
 
 def test_too_large_a_body_is_refused_and_the_service_lives(base: str) -> None:

@@ -12,10 +12,15 @@ from fhir_twin.settings import OPTIONS, load_settings
 
 def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
-    file.write_text("port = 1\nhost = 'file'\nseed = 5\n", "utf-8")
+    file.write_text("port = 1\nhost = 'file'\nthreads = 5\n", "utf-8")
     s = load_settings({"port": 3}, {"FHIR_TWIN_PORT": "2", "FHIR_TWIN_HOST": "env"}, file)
-    assert (s.integer("port"), s.text("host"), s.integer("seed")) == (3, "env", 5)
-    assert [s.origin(n) for n in ("port", "host", "seed", "server")] == ["flag", "environment", "file", "default"]
+    assert (s.integer("port"), s.text("host"), s.integer("threads")) == (3, "env", 5)
+    assert [s.origin(n) for n in ("port", "host", "threads", "server")] == [
+        "flag",
+        "environment",
+        "file",
+        "default",
+    ]
 
 
 @pytest.mark.parametrize(
