@@ -145,7 +145,9 @@ def whole(number: int) -> Decimal | None:
 Style = Literal["plain", "thousands-comma", "decimal-comma", "ambiguous-comma"]
 
 # A unit as people write it: "mg/dL", "mg / dL", "mm Hg", "10*3/uL", "mL/min/1.73 m2", "beats per minute", "%".
-_UNIT = r"""(?:10[*^]\d+|(?=/[a-z\[])|[a-z%°µμ\[])[^\s()/]*(?:\s*/\s*[^\s()/]+)*(?:\s(?:\[?Hg\]?|m2|m\^2|m²|per\s[a-z]+))?"""
+_HEAD = r"(?:10[*^]\d+|(?=/[a-z\[])|[a-z%°µμ\[])[^\s()/]*"
+_TAIL = r"(?:\s(?:\[?Hg\]?|m2|m\^2|m²|per\s[a-z]+))?"
+_UNIT = rf"{_HEAD}(?:\s*/\s*[^\s()/]+)*{_TAIL}"
 _FLAG = r"""\s*(?:\(?(?:high|low|normal|abnormal)\)?|\([HLNA]{1,2}\)|\*)"""
 _NUMBER_TEXT = re.compile(
     rf"""\s*(?P<sign><=|>=|=<|=>|<|>|≤|≥)?\s*

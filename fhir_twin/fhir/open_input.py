@@ -13,7 +13,7 @@ import msgspec
 
 from fhir_twin.errors import InvalidInput, Issue, TooCostly
 from fhir_twin.fhir import structs as s
-from fhir_twin.fhir.bundle import BUNDLE_TYPES, Entry, open_bundle
+from fhir_twin.fhir.bundle import Entry, open_bundle
 from fhir_twin.fhir.parse import parse_json
 from fhir_twin.fhir.read_subject import SUBJECT_KEYS
 from fhir_twin.fhir.resolve import Index
@@ -95,7 +95,7 @@ def collection(resources: list[Any]) -> Bundle:
     entries: list[Any] = []
     for resource in resources:
         is_bundle = isinstance(resource, dict) and resource.get("resourceType") == "Bundle"
-        if is_bundle and resource.get("type") in BUNDLE_TYPES and isinstance(resource.get("entry"), list):
+        if is_bundle and isinstance(resource.get("entry"), list):
             entries += resource["entry"]
         else:
             entries.append({"resource": resource})

@@ -98,7 +98,7 @@ def note_labels(raw: Resource, source: str, issues: Issues) -> None:
     meta = raw.get("meta")
     if not isinstance(meta, dict) or not (meta.get("security") or meta.get("tag")):
         return
-    security = {label.get("code") for label in _codings(meta.get("security"))}
+    security = {label["code"] for label in _codings(meta.get("security"))}
     if security & _MASKED:
         issues.add("information", "suppressed", "parts were withheld by the server", source)
     if any(
@@ -108,4 +108,6 @@ def note_labels(raw: Resource, source: str, issues: Issues) -> None:
 
 
 def _codings(value: Any) -> list[Resource]:
-    return [c for c in value if isinstance(c, dict)] if isinstance(value, list) else []
+    """Those that have a code."""
+    listed = value if isinstance(value, list) else []
+    return [c for c in listed if isinstance(c, dict) and isinstance(c.get("code"), str)]

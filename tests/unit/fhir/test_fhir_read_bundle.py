@@ -1,5 +1,7 @@
 """Open any Bundle; each resource once, in its newest version."""
 
+# ruff: noqa: E501 - tables of cases read better on one line each
+
 from __future__ import annotations
 
 from typing import Any

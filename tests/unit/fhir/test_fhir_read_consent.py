@@ -1,5 +1,7 @@
 """CN-1 to CN-3: consents with their provisions; what cannot be evaluated is named, never overlooked."""
 
+# ruff: noqa: E501 - tables of cases read better on one line each
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

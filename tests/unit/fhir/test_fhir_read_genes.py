@@ -1,5 +1,7 @@
 """GX-1 to GX-3: pharmacogenomic findings in the current form, the older forms, and text."""
 
+# ruff: noqa: E501 - tables of cases read better on one line each
+
 from __future__ import annotations
 
 from typing import Any

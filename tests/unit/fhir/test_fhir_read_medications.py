@@ -1,5 +1,7 @@
 """MR-1: what is a current drug; dosage; support from dispenses and administrations."""
 
+# ruff: noqa: E501 - tables of cases read better on one line each
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

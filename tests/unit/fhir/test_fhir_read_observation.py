@@ -1,5 +1,7 @@
 """Observation -> Measurements: OB-1 to OB-12, EN-1, I2, I3."""
 
+# ruff: noqa: E501 - tables of cases read better on one line each
+
 from __future__ import annotations
 
 import time

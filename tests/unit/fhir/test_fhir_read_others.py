@@ -1,5 +1,7 @@
 """Family history (FM-1), goals (GO-10), events."""
 
+# ruff: noqa: E501 - tables of cases read better on one line each
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
