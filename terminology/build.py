@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-FORMAT = "2"
+FORMAT = "4"
 _DONE = "complete"
 
 

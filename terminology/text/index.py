@@ -6,6 +6,7 @@ Term arrays have shape (T,): term_code, term_source, term_cost, term_flags, term
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,8 @@ _EXTRA = {
     "import": 6,
     "site": 7,
 }
-PRIORITY = (5, 4, 2, 1, 6, 7, 3, 9)  # which source wins when one text means several codes
+PRIORITY = (8, 7, 3, 1, 6, 5, 2, 9)  # which source wins when one text means several codes
+_HEADING = 5.5  # a title or inclusion term of a heading stands behind the lexicon
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class PhraseIndex:
     term_attrs: Masks
     literal: dict[str, int]  # folded text -> term
     canonical: dict[str, int]  # sorted canonical tokens -> term
+    words: list[str]  # every word as written in some term, for spelling repair
+    frequency: npt.NDArray[np.int64]  # (len(words),)
 
     def postings_of(self, token: int) -> Ints:
         return self.postings[self.indptr[token] : self.indptr[token + 1]]
@@ -110,7 +114,7 @@ def build_index(codes: Codes, terms: Sequence[Term], qualifiers: Qualifiers) -> 
         np.bincount(owner, weights=cost[flat], minlength=len(terms)).astype(np.float32),
         np.fromiter((qualifiers.flags(t.tokens, codes.code[t.code], t.source) for t in terms), np.uint32, len(terms)),
         np.fromiter((qualifiers.attributes(t.tokens) for t in terms), np.uint32, len(terms)),
-        {}, {},
+        {}, {}, *_written_words(terms),
     )  # fmt: skip
     _fill_exact(index, terms)
     return index
@@ -122,20 +126,41 @@ def _weights(counts: npt.NDArray[np.int64], total: int, tokens: list[str]) -> Fl
     return np.asarray(np.clip(idf, 0.08, 1.0) * scale, np.float32)
 
 
+_WEAK = frozenset(
+    ("stage", "type", "grade", "class", "degree", "disease", "disorder", "syndrome", "condition")
+)
+
+
 def _importance(token: str) -> float:
+    if token in _WEAK:
+        return 0.3
     if token[0].isdigit():
         return 0.5 if len(token) <= 2 else 0.2
     return 0.5 if token[0] == "~" else 1.0
 
 
+def _written_words(terms: Sequence[Term]) -> tuple[list[str], npt.NDArray[np.int64]]:
+    counts = Counter(
+        word for term in terms for word in term.literal.replace("-", " ").replace("/", " ").split()
+    )
+    words = sorted(w for w in (c.strip(",.;:()[]") for c in counts) if w.isalpha() and w.isascii())
+    unique = list(dict.fromkeys(words))
+    return unique, np.array([counts.get(w, 1) for w in unique], np.int64)
+
+
 def _fill_exact(index: PhraseIndex, terms: Sequence[Term]) -> None:
     """Exact keys. Of several codes for one text: the better source, then the heading above, then tree order."""
-    rank = [(-PRIORITY[_EXTRA[t.source]], t.code) for t in terms]
+    rank = [(-_priority(t, bool(index.codes.leaf[t.code])), t.code) for t in terms]
     for number in sorted(range(len(terms)), key=rank.__getitem__):
         term = terms[number]
         index.literal.setdefault(term.literal, number)
         if term.tokens:
             index.canonical.setdefault(canonical_key(term.tokens), number)
+
+
+def _priority(term: Term, leaf: bool) -> float:
+    value = PRIORITY[_EXTRA[term.source]]
+    return min(_HEADING, value) if not leaf and term.source in ("title", "inclusion") else value
 
 
 _ARRAYS = (
@@ -159,6 +184,8 @@ def save_index(index: PhraseIndex, folder: Path) -> None:
         np.save(folder / f"code-{name}.npy", getattr(index.codes, name))
     for name in ("system", "code", "display"):
         (folder / f"code-{name}.txt").write_text(_SEP.join(getattr(index.codes, name)), "utf-8")
+    (folder / "words.txt").write_text(_SEP.join(index.words), "utf-8")
+    np.save(folder / "frequency.npy", index.frequency)
     (folder / "texts.txt").write_text(_SEP.join(index.texts), "utf-8")
     (folder / "vocabulary.txt").write_text(_SEP.join(index.vocabulary), "utf-8")
     for name in ("literal", "canonical"):
@@ -181,7 +208,7 @@ def load_index(folder: Path) -> PhraseIndex:
     )
     return PhraseIndex(
         codes, _lines(folder / "texts.txt"), vocabulary, a["weight"], a["cost"], a["indptr"], a["postings"],
-        a["term_code"], a["term_source"], a["term_cost"], a["term_flags"], a["term_attrs"], literal, canonical,
+        a["term_code"], a["term_source"], a["term_cost"], a["term_flags"], a["term_attrs"], literal, canonical, _lines(folder / "words.txt"), np.load(folder / "frequency.npy"),
     )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from terminology.text.rules import CodeRules, Leaf
 from terminology.text.words import BOUNDARIES
 
 Token = tuple[str, int, int]
+_CUTS = {",": 0.2, ";": 0.1, "(": 0.2, "with": 0.3, "w/": 0.3, "s/p": 0.1, "on": 0.2, ":": 0.25, "d/t": 0.3}
+_SURE, _SURE_HEAD = 0.9, 0.97
 _HISTORY: tuple[Assertion, ...] = ("historical", "family")
 
 
@@ -72,13 +74,10 @@ class ProblemEngine(Engine):
             mention = replace(mention, assertion=around[0], cue=around[1])
         if mention.first >= mention.last:
             return abstention(text, self.kind, "only a cue, no condition", self.release, span=span)
-        whole = (
-            self._whole(same, tokens) if mention.cue and len(tokens) > mention.last - mention.first else None
-        )
+        ranked = self._headed(same, tokens[mention.first : mention.last])
+        whole = self._whole(same, tokens, ranked) if len(tokens) > mention.last - mention.first else None
         if whole is not None:
             ranked, mention = whole, replace(mention, assertion=_whole_assertion(mention.assertion))
-        else:
-            ranked = self.ranker.rank(same, tokens[mention.first : mention.last])
         return self._asserted(text, span, mention, ranked, whole is not None)
 
     def _asserted(
@@ -101,10 +100,35 @@ class ProblemEngine(Engine):
                 steps = (*steps, f"{mention.cue}: {found} -> {target}")
         return self.answers.decision(text, span, assertion, ranked, steps)
 
-    def _whole(self, same: str, tokens: Sequence[Token]) -> Ranked | None:
+    def _headed(self, same: str, tokens: Sequence[Token]) -> Ranked:
+        """Rank the phrase; when its first part alone is a sure hit and the whole is none, the first part decides
+        ("prostate CA, s/p prostatectomy")."""
+        ranked = self.ranker.rank(same, tokens)
+        cut = next((i for i, (t, _, _) in enumerate(tokens) if i and t in _CUTS), 0)
+        if not cut or (ranked.leaves and ranked.leaves[0].score >= _SURE):
+            return ranked
+        head = self.ranker.rank(same, tokens[:cut])
+        if not head.leaves or head.leaves[0].score < _SURE_HEAD:
+            return ranked
+        price = _CUTS[tokens[cut][0]]
+        if ranked.leaves and ranked.leaves[0].score >= head.leaves[0].score - price:
+            return ranked
+        lowered = tuple(replace(x, score=x.score - price) for x in head.leaves)
+        seen = {x.code for x in lowered}
+        both = sorted(
+            (*lowered, *(x for x in ranked.leaves if x.code not in seen)), key=lambda x: (-x.score, x.code)
+        )
+        steps = (*head.steps, f"first part decides: {' '.join(t for t, _, _ in tokens[:cut])}")
+        return replace(head, leaves=tuple(both[:10]), method="retrieval", steps=steps)
+
+    def _whole(self, same: str, tokens: Sequence[Token], core: Ranked) -> Ranked | None:
         """The phrase with its cue, when the vocabulary has exactly that ("history of falling")."""
         ranked = self.ranker.rank(same, tokens)
-        if ranked.leaves and ranked.tokens and canonical_key(ranked.tokens) in self.ranker.index.canonical:
+        if (
+            ranked.leaves
+            and ranked.tokens != core.tokens
+            and canonical_key(ranked.tokens) in self.ranker.index.canonical
+        ):
             return ranked
         return None
 

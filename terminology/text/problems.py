@@ -12,7 +12,7 @@ from terminology.text.rank import Weights
 from terminology.text.rules import Headings, Leaf, default_child
 from terminology.text.shorthand import Reading, Shorthand
 from terminology.text.spelling import Speller
-from terminology.text.words import BOUNDARIES, Canon
+from terminology.text.words import BOUNDARIES, Canon, joined
 
 Token = tuple[str, int, int]
 _TOP = 24  # terms that are expanded to billable codes
@@ -56,7 +56,7 @@ class Ranker:
 
     def _reading(self, reading: Reading) -> Ranked:
         words, repaired, steps = self._spelled(reading)
-        tokens = tuple(self.canon.tokens(words))
+        tokens = tuple(self.canon.tokens(joined(words)))
         if reading.expanded:
             steps = (f"shorthand: {', '.join(reading.expanded)}", *steps)
         if not tokens:
@@ -77,20 +77,19 @@ class Ranker:
         steps: list[str] = []
         for word in reading.words:
             if word not in BOUNDARIES and not self._known(word):
-                repairs = self.speller.repair(word, 1)
-                if repairs:
-                    steps.append(f"spelling: {word} -> {repairs[0].word}")
-                    word = repairs[0].word
+                other = self.speller.completed(word) or next(
+                    (r.word for r in self.speller.repair(word, 1)), ""
+                )
+                if other:
+                    steps.append(f"spelling: {word} -> {other}")
+                    word = other
             words.append(word)
         return words, len(steps), tuple(steps)
 
     def _known(self, word: str) -> bool:
-        form = self.canon.word(word)
-        return (
-            form in self.index.vocabulary
-            or form.split()[0] in self.index.vocabulary
-            or self.canon.is_form(word)
-        )
+        if word in self.speller.known or self.canon.is_form(word):
+            return True
+        return self.canon.word(word) in self.index.vocabulary
 
     def _leaves(self, scored: Scored, query: Query, exact: int) -> tuple[Leaf, ...]:
         best: dict[int, Leaf] = {}

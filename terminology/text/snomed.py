@@ -35,7 +35,7 @@ class SnomedLinks:
         self._by_code = {code: found[0] for code, found in by_code.items() if len(found) == 1}
 
     def find(self, tokens: Sequence[str], icd10cm: str) -> SnomedRow | None:
-        """The row for canonical `tokens` if it agrees with the ICD code, else the only row of that ICD code."""
+        """The row for canonical `tokens` if it agrees with the ICD category, else the only row of that ICD code."""
         row = self._by_text.get(canonical_key(tokens))
         if row is not None and (
             not row.icd10cm or icd10cm.startswith(row.icd10cm) or row.icd10cm.startswith(icd10cm)

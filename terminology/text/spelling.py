@@ -7,6 +7,7 @@ Short words are never repaired: "MS" one letter off is another disease.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,9 @@ class Speller:
         self._frequency = frequency[keep]
         self._length = np.array([len(w) for w in self._words], np.int16)
         self._letters = np.array([_signature(w) for w in self._words], np.uint64)
+        self.known = frozenset(words)
+        self._sorted = sorted(self._words)
+        self._count = dict(zip(self._words, self._frequency.tolist(), strict=True))
         self._memo: dict[str, tuple[Repair, ...]] = {}
 
     def repair(self, word: str, limit: int = 3) -> tuple[Repair, ...]:
@@ -45,6 +49,22 @@ class Speller:
                 self._memo.clear()
             found = self._memo[word] = self._search(word, limit)
         return found
+
+    def completed(self, word: str) -> str:
+        """The most frequent word that begins with a cut-off `word` ("incont" -> incontinence); "" when there is none.
+
+        A word cut off by one or two letters is more likely misspelled than cut off.
+        """
+        if not 4 <= len(word) <= 12:
+            return ""
+        first = bisect_left(self._sorted, word)
+        best, most = "", 0
+        for other in self._sorted[first : first + 400]:
+            if not other.startswith(word):
+                break
+            if len(other) >= len(word) + 3 and self._count[other] > most:
+                best, most = other, self._count[other]
+        return best
 
     def _search(self, word: str, limit: int) -> tuple[Repair, ...]:
         size = len(word)
@@ -57,7 +77,7 @@ class Speller:
         for number in np.flatnonzero(near).tolist():
             other = self._words[number]
             distance = int(OSA.distance(word, other, score_cutoff=edits))
-            if distance <= edits:
+            if distance <= edits and not _opposite(word, other):
                 cost = (
                     distance
                     + (0.5 if word[0] != other[0] else 0.0)
@@ -66,6 +86,16 @@ class Speller:
                 found.append((cost, other, distance))
         found.sort()
         return tuple(Repair(w, d, 1.0 - d / max(size, len(w))) for _, w, d in found[:limit])
+
+
+def _opposite(one: str, other: str) -> bool:
+    """ "reducible" and "irreducible", "hyper..." and "hypo..." are near in letters and opposite in meaning."""
+    if {one[:4], other[:4]} >= {"hypo"} and (one[:5] == "hyper" or other[:5] == "hyper"):
+        return True
+    if {one[:5], other[:5]} == {"micro", "macro"} or {one[:5], other[:5]} == {"inter", "intra"}:
+        return True
+    shorter, longer = sorted((one, other), key=len)
+    return any(longer == prefix + shorter for prefix in ("ir", "un", "in", "im", "non", "an", "a", "dis"))
 
 
 def _signature(word: str) -> int:

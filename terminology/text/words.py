@@ -59,7 +59,7 @@ _STOP = frozenset(
         "other-than",
     ]
 )
-_WITHOUT = frozenset(("without", "no", "not", "non", "sans", "w/o", "wo"))
+_WITHOUT = frozenset(("without", "no", "not", "sans", "w/o", "wo"))
 _ENDS_WITHOUT = frozenset(("with", "and", "but", "due", "on", "in", "of"))
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8"}
 _ROMAN_SHORT = {"i": "1", "v": "5", "x": "10"}
@@ -196,6 +196,19 @@ def split(text: str) -> list[str]:
             found.append(token)
         else:
             found.extend(pieces(token))
+    return joined(found)
+
+
+def joined(words: list[str]) -> list[str]:
+    """ "non sustained" and "non-sustained" are the one word "nonsustained"."""
+    if "non" not in words:
+        return words
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] == "non" and word.isalpha():
+            found[-1] = "non" + word
+        else:
+            found.append(word)
     return found
 
 
