@@ -113,6 +113,21 @@ class RelativeEffect:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Sensitivity:
+    """The change of risk if `input` were at `low` or `high` (ends of its 80 % interval; 0 and 1 for an unknown fact)."""
+
+    input: str
+    low: float
+    high: float
+    change_low: float
+    change_high: float
+
+    @property
+    def swing(self) -> float:
+        return abs(self.change_high - self.change_low)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Trajectory:
     """times (T,) in years from as_of; median (T, n) and low/high (T, n) (80 %) in canonical units, n in the order
     of `biomarkers`; event risks; changes against "continue as now" (empty for that scenario itself); qaly:

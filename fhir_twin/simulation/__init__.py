@@ -5,12 +5,17 @@ from fhir_twin.simulation.load import load_interventions
 from fhir_twin.simulation.load_outcomes import load_outcomes
 from fhir_twin.simulation.scenarios import propose_scenarios
 from fhir_twin.simulation.simulate import simulate
+from fhir_twin.simulation.what_if import choice_of, scenario_of, sensitivity, what_if
 
 __all__ = [
     "Interventions",
     "Outcomes",
+    "choice_of",
     "load_interventions",
     "load_outcomes",
     "propose_scenarios",
+    "scenario_of",
+    "sensitivity",
     "simulate",
+    "what_if",
 ]
