@@ -16,6 +16,7 @@ from fhir_twin.fhir.bundle import Entry, open_bundle
 from fhir_twin.model.chart import Completeness
 from fhir_twin.transport.files import MAX_FILE, Document, list_files, read_documents
 from fhir_twin.transport.pull import Fetched
+from fhir_twin.transport.urls import ID
 
 Resource = dict[str, Any]
 BASE = "urn:fhir-twin:files"
@@ -135,9 +136,7 @@ def _entries(pool: _Pool, document: Document) -> tuple[Entry, ...]:
 
 def _file(pool: _Pool, entry: Entry, urls: dict[str, str]) -> None:
     reference = _subject(entry.raw)
-    tail = reference.split("/_history/")[0].rsplit("/", 2)
-    named = tail[-1] if len(tail) >= 2 and tail[-2] == "Patient" else ""
-    patient = urls.get(reference) or (named if named in pool.patients else "")
+    patient = urls.get(reference) or _named(pool, reference)
     if patient:
         pool.own.setdefault(patient, []).append(entry)
     elif reference:
@@ -147,6 +146,19 @@ def _file(pool: _Pool, entry: Entry, urls: dict[str, str]) -> None:
         for key in (entry.full_url, f"{entry.type}/{entry.id}" if entry.id else ""):
             if key:
                 pool.others[key] = _newer(pool.others.get(key), entry)
+
+
+def _named(pool: _Pool, reference: str) -> str:
+    """The Patient of the pool that a literal reference names, "" when it does not certainly name one (row 40): no
+    dot segments, and an absolute one must not contradict the Patient's own fullUrl."""
+    head, _, id_ = reference.split("/_history/")[0].rpartition("Patient/")
+    entry = pool.patients.get(id_) if ID.match(id_) else None
+    if entry is None or any(part in (".", "..") for part in head.split("/")):
+        return ""
+    if not head:
+        return id_
+    absolute = head.startswith(("http://", "https://")) and head.endswith("/")
+    return id_ if absolute and entry.full_url in ("", f"{head}Patient/{id_}") else ""
 
 
 def _newer(old: Entry | None, new: Entry) -> Entry:

@@ -26,10 +26,11 @@ from fhir_twin.model.plan import Plan
 from fhir_twin.model.written import Written
 from fhir_twin.transport.plan_writer import PlanWriter
 
-WITHOUT = frozenset(
-    """Patient Device Goal MedicationRequest ServiceRequest NutritionOrder CommunicationRequest RequestGroup
-    RiskAssessment DetectedIssue GuidanceResponse CarePlan Provenance DocumentReference""".split()
-)
+_TYPES = """
+    Patient Device Goal MedicationRequest ServiceRequest NutritionOrder CommunicationRequest RequestGroup
+    RiskAssessment DetectedIssue GuidanceResponse CarePlan Provenance DocumentReference
+"""
+WITHOUT = frozenset(_TYPES.split())
 STRONGER = replace(STATIN, dose_text="80 mg once daily", dose_amount=Decimal("80"))
 
 
