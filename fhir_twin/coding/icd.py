@@ -13,6 +13,9 @@ RELATIVES = ("http://hl7.org/fhir/sid/icd-10", "http://fhir.de/CodeSystem/bfarm/
 # that is over. Z86.73 (old TIA or infarction) is not here: the disease of the arteries goes on.
 OVER = ("Z85", "Z86.0", "Z86.1", "Z86.2", "Z86.32", "Z86.5", "Z86.6", "Z87")
 
+# Codes of a state that lasts: acquired absence, transplant, presence of a graft, old infarction, stroke survived.
+STATES = ("Z89", "Z90", "Z93", "Z94", "Z95", "Z96", "Z97", "Z98", "Z99", "Z86.73", "I25.2")
+
 _CODE = re.compile(r"([A-Z][0-9][0-9A-Z])\.?([0-9A-Z]{0,4})")
 
 
@@ -37,6 +40,11 @@ def below(code: str, heading: str) -> bool:
 def over(code: str) -> bool:
     """`code` says "personal history of" something that is over."""
     return any(below(code, heading) for heading in OVER)
+
+
+def lasts(code: str) -> bool:
+    """`code` names a state that stays once it is there, so that "status post" means now."""
+    return any(below(code, heading) for heading in STATES)
 
 
 def icd10cm_codes(concept: Concept) -> tuple[str, ...]:

@@ -41,6 +41,10 @@ class ProblemMap:
         row = self.by_snomed.get(snomed)
         return row.icd10cm if row else ""
 
+    def named(self, text: str) -> MappedProblem | None:
+        """The row that has `text` as a name, None when none has."""
+        return self.by_snomed.get(self.names.get(key(text), "")) if text else None
+
     def same_words(self, snomed: str, text: str) -> bool:
         """`text` is one of the names this map knows for `snomed`."""
         return self.names.get(key(without_tag(text))) == snomed

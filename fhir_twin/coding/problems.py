@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fhir_twin.coding.findings import Desk
-from fhir_twin.coding.icd import icd10_codes, icd10cm_codes, over
-from fhir_twin.coding.words import key, without_tag
+from fhir_twin.coding.icd import icd10_codes, icd10cm_codes, lasts, over
+from fhir_twin.coding.words import after_history, key, last_year_in, without_tag
 from fhir_twin.model.chart import Problem
 from fhir_twin.model.coded import CodedProblem
 from fhir_twin.model.codes import ICD9CM, ICD10CM, SNOMED, Concept
@@ -15,6 +15,8 @@ from terminology.decision import Assertion, CodingDecision
 
 EDITION = 0.9  # confidence in a group by a code of another ICD-10 edition
 PREGNANCY_DAYS = 300  # 42 weeks and a few days: a pregnancy on a problem list that began before is over
+PREGNANCY_MONTHS = 10  # the same for a year in the text ("gestational diabetes 2010")
+BY_WORDS = 0.9  # confidence in a group by its own words
 
 NOT_CODED = "A problem that is only text could not be coded; rules do not see it"
 UNSURE = "A problem that is only text was coded with low confidence; it counts as possible only"
@@ -85,8 +87,7 @@ class ProblemCoder:
         self, concept: Concept, icd: tuple[str, ...], snomed: tuple[str, ...], source: str
     ) -> Meaning:
         groups = self.desk.maps.groups.of(icd, snomed, _all_words(concept))
-        past = bool(icd) and all(over(code) for code in icd)
-        coded = Meaning(icd, snomed, groups, "historical" if past else "present", 1.0, False)
+        coded = Meaning(icd, snomed, groups, _in_time("present", icd), 1.0, False)
         return self._against_words(coded, concept, source)
 
     def _against_words(self, coded: Meaning, concept: Concept, source: str) -> Meaning:
@@ -124,29 +125,44 @@ class ProblemCoder:
             elif decision.confidence < self.desk.maps.accept_from:
                 self.desk.note("information", "not-found", UNSURE, source)
             found.append(self._decided(decision))
+        found += self._by_words(text, found)
         return tuple(dict.fromkeys(found)) or (Meaning((), snomed, frozenset(), "present", 0.0, True),)
 
+    def _by_words(self, text: str, found: list[Meaning]) -> list[Meaning]:
+        """The groups whose own words stand in the text but that no decision gave with confidence."""
+        given = frozenset[str]().union(*(m.groups for m in found if m.assertion in ("present", "historical")))
+        missing = self.desk.maps.groups.of((), (), text) - given
+        past: Assertion = "historical" if after_history(text) else "present"
+        return [Meaning((), (), missing, past, BY_WORDS, True)] if missing else []
+
     def _decided(self, decision: CodingDecision) -> Meaning:
+        maps = self.desk.maps
         icd = tuple(dict.fromkeys(c.code for c in decision.chosen if c.system == ICD10CM))
         snomed = tuple(dict.fromkeys(c.code for c in decision.chosen if c.system == SNOMED))
         if not icd:
-            icd = tuple(dict.fromkeys(m for s in snomed if (m := self.desk.maps.problems.icd10cm(s))))
+            icd = tuple(dict.fromkeys(m for s in snomed if (m := maps.problems.icd10cm(s))))
         start, end = decision.span
-        words = decision.text[start:end] if decision.assertion == "present" else ""
-        groups = self.desk.maps.groups.of(icd, snomed, words)
-        assertion = decision.assertion
-        if assertion == "present" and not decision.abstained:
-            if decision.confidence < self.desk.maps.accept_from:
-                assertion = "possible"
-            elif icd and all(over(code) for code in icd):
-                assertion = "historical"
+        words, assertion, groups = decision.text[start:end], decision.assertion, maps.groups.of(icd, snomed)
+        if assertion in ("present", "historical") and not decision.abstained:
+            assertion = "possible" if decision.confidence < maps.accept_from else _in_time(assertion, icd)
+        if assertion in ("present", "historical") and not decision.abstained:
+            groups |= maps.groups.of((), (), words) | self._groups_of_the_past(words)
         return Meaning(icd, snomed, groups, assertion, decision.confidence, True)
 
+    def _groups_of_the_past(self, words: str) -> frozenset[str]:
+        """ICD-10-CM has few codes for what is over (Z87.19 is any disease of the gut): "history of pancreatitis" gets
+        the groups of pancreatitis, when that is a name of the map."""
+        maps = self.desk.maps
+        disease = maps.problems.named(after_history(words))
+        return maps.groups.of((disease.icd10cm,), (disease.snomed,)) if disease else frozenset()
+
     def _pregnancy(self, meaning: Meaning, problem: Problem, as_of: datetime) -> Meaning:
-        began = problem.onset or problem.recorded
-        if "pregnancy" not in meaning.groups or not problem.active or began is None:
+        if "pregnancy" not in meaning.groups or not problem.active or meaning.assertion != "present":
             return meaning
-        if meaning.assertion != "present" or (as_of - began).days <= PREGNANCY_DAYS:
+        began, year = problem.onset or problem.recorded, last_year_in(problem.concept.text)
+        over_by_date = began is not None and (as_of - began).days > PREGNANCY_DAYS
+        over_by_year = year is not None and (as_of.year, as_of.month) > (year + 1, PREGNANCY_MONTHS)
+        if not (over_by_date or over_by_year):
             return meaning
         self.desk.note("information", "business-rule", OLD_PREGNANCY, problem.source)
         return replace(meaning, assertion="historical")
@@ -154,6 +170,13 @@ class ProblemCoder:
 
 def _all_words(concept: Concept) -> str:
     return "; ".join(w for w in (concept.text, *(c.display for c in concept.codings)) if w)
+
+
+def _in_time(assertion: Assertion, icd: tuple[str, ...]) -> Assertion:
+    """Some codes say themselves whether the thing is over ("personal history of") or lasts (transplant status)."""
+    if icd and all(over(code) for code in icd):
+        return "historical"
+    return "present" if icd and all(lasts(code) for code in icd) else assertion
 
 
 def _same_category(a: tuple[str, ...], b: tuple[str, ...]) -> bool:

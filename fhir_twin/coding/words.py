@@ -10,8 +10,19 @@ _SUFFIX = re.compile(
     r"\s*\((disorder|finding|situation|procedure|event|substance|product|observable entity)\)\s*$"
 )
 _NEGATED = re.compile(
-    r"\b(no|not|denies|denied|without|negative|never|family|father|mother|fhx|ruled|rule|r/o)\b"
+    r"\b(no|not|denies|denied|without|negative|never|family|father|mother|brother|sister|fhx|ruled|rule|r/o|risk"
+    r"|screening|screen|possible|probable|suspected|suspect|concern|question|maybe)\b|\?"
 )
+_DENIED_AFTER = re.compile(
+    r"\s*(?:(?:was|is|has been)\s+)?(?:ruled out|excluded|unlikely|negative|absent|\?)"
+)
+_CLAUSE = re.compile(r"[.;,\n]")
+_HISTORY = re.compile(
+    r"^\s*(?:(?:personal |past )?(?:medical )?(?:history|hx) of|h/o|hx|history|prior|previous|past|remote|old|s/p"
+    r"|status post)\b[\s:]*",
+    re.IGNORECASE,
+)
+_YEAR = re.compile(r"\b((?:19|20)\d\d)\b")
 
 
 def tokens(text: str) -> tuple[str, ...]:
@@ -30,11 +41,24 @@ def without_tag(display: str) -> str:
     return _SUFFIX.sub("", display)
 
 
+def after_history(text: str) -> str:
+    """What follows "history of", "h/o", "s/p" ...; "" when `text` does not begin so."""
+    found = _HISTORY.match(text)
+    return text[found.end() :].strip() if found else ""
+
+
+def last_year_in(text: str) -> int | None:
+    """The latest year named in `text`, None without one."""
+    years = [int(y) for y in _YEAR.findall(text)]
+    return max(years) if years else None
+
+
 def says(text: str, phrase: str) -> bool:
-    """`phrase` stands in `text` and no word before it in the same clause denies it or gives it to a relative."""
+    """`phrase` stands in `text` as whole words, and nothing in the same clause denies it, doubts it or gives it to a
+    relative."""
     lowered = text.lower()
-    at = lowered.find(phrase)
-    if at < 0:
-        return False
-    clause = re.split(r"[.;,\n]", lowered[:at])[-1]
-    return _NEGATED.search(clause) is None
+    for found in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", lowered):
+        before = _CLAUSE.split(lowered[: found.start()])[-1]
+        if not _NEGATED.search(before) and not _DENIED_AFTER.match(lowered[found.end() :]):
+            return True
+    return False

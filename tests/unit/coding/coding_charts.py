@@ -21,6 +21,12 @@ class SmallCoder:
         "no chest pain": ("R07.9", "absent", 0.95),
         "denies diabetes": ("E11.9", "absent", 0.95),
         "maybe gout": ("M10.9", "present", 0.5),
+        "s/p kidney transplant": ("Z94.0", "historical", 0.95),
+        "prior stroke": ("Z86.73", "historical", 0.95),
+        "hx of gout": ("M10.9", "historical", 0.95),
+        "hx of pancreatitis": ("Z87.19", "historical", 0.95),
+        "gestational diabetes 2010": ("O24.419", "present", 0.95),
+        "gestational diabetes 2025": ("O24.419", "present", 0.95),
         "wheeze disease": ("J45.909", "present", 0.95),
     }
 

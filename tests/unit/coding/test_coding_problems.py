@@ -8,6 +8,7 @@ import pytest
 from coding_charts import AS_OF, SmallCoder, chart, coded, icd, problem, snomed, words
 
 from fhir_twin.coding import code_chart, load_concept_maps
+from fhir_twin.coding.words import says
 from fhir_twin.model.codes import ICD9CM, Coding, Concept
 from mappings import Source
 
@@ -151,6 +152,60 @@ def test_words_for_what_no_code_can_say(text, there):
     found = coded_chart(Concept((Coding("http://hl7.org/fhir/sid/icd-10-cm", "C73"),), text))
     assert found.has("medullary-thyroid-cancer") is there
     assert found.has("thyroid-cancer")
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase", "there"),
+    [
+        ("history of angioedema with lisinopril", "angioedema", True),
+        ("angioedema ruled out", "angioedema", False),
+        ("r/o angioedema", "angioedema", False),
+        ("mother had angioedema", "angioedema", False),
+        ("no rash; angioedema 2014", "angioedema", True),
+        ("no angioedema, later angioedema of the lips", "angioedema", True),
+        ("pain in abdomen 2 days", "men 2", False),
+        ("MEN 2", "men 2", True),
+        ("pancreatitis?", "pancreatitis", False),
+    ],
+)
+def test_words_are_taken_as_said(text, phrase, there):
+    assert says(text, phrase) is there
+
+
+def test_a_text_that_cannot_be_coded_still_warns_by_its_words():
+    """Angioedema under an ACE inhibitor must not be missed because the sentence is long."""
+    found = coded_chart(words("history of angioedema when on some blood pressure pill"))
+    assert not found.has("angioedema")
+    assert found.ever_had("angioedema")
+    assert [p.confidence for p in found.problems] == [0.0, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("text", "group", "now"),
+    [
+        ("s/p kidney transplant", "kidney-transplant", True),
+        ("hx of gout", "gout", False),
+        ("prior stroke", "ascvd", True),
+    ],
+)
+def test_status_lasts_and_history_is_over(text, group, now):
+    found = coded_chart(words(text))
+    assert found.ever_had(group)
+    assert found.has(group) is now
+
+
+def test_history_of_a_disease_without_a_code_of_its_own_keeps_its_group():
+    found = coded_chart(words("hx of pancreatitis"))
+    assert found.problems[0].icd10cm == ("Z87.19",)
+    assert found.ever_had("pancreatitis")
+    assert not found.has("pancreatitis")
+
+
+@pytest.mark.parametrize(
+    ("text", "now"), [("gestational diabetes 2010", False), ("gestational diabetes 2025", True)]
+)
+def test_a_year_in_the_text_ends_a_pregnancy(text, now):
+    assert coded_chart(words(text)).has("pregnancy") is now
 
 
 def test_the_coder_is_asked_once_per_text():
