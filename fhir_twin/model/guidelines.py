@@ -1,6 +1,6 @@
-"""Guideline knowledge as data: goals, unnoticed diagnoses, screening rules, gene-drug advice, ranking weights.
+"""Guideline knowledge as data: goals, unnoticed diagnoses, screening rules, ranking weights.
 
-Read from mappings/guidelines, mappings/screening and mappings/pharmacogenomics by
+Read from mappings/guidelines and mappings/screening by
 `fhir_twin.recommendation.load_guidelines`; the legend of every key is in the README of each folder.
 """
 
@@ -42,55 +42,36 @@ class GoalRule:
     addresses: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
 
+    @property
+    def verified(self) -> bool:
+        """Only then it may be proposed."""
+        return any(e.verified for e in self.evidence)
+
 
 @dataclass(frozen=True, slots=True)
-class GapRule:
-    """Something the record shows but nobody acted on (an undiagnosed disease, a missing test): propose `code`."""
+class DueRule:
+    """Something to do once or again and again: a screening test, or a test that the record calls for and nobody
+    ordered. code: None when we have verified none (words only). when: who; unless: who not; done: what counts as
+    done, (analyte key, code or words; days it is valid); grade: USPSTF grade or "". order: smaller comes first."""
 
     key: str
     kind: str
     title: str
-    code: Coding
+    code: Coding | None
     when: Predicate
     reason: str
-    unless_done_days: int = 0
-    done: tuple[str, ...] = ()
-    strength: str = ""
-    certainty: str = ""
-    patient_text: str = ""
-    evidence: tuple[Evidence, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ScreeningRule:
-    """A screening test: who, how often, what counts as done. done: (analyte key or code) -> days it is valid."""
-
-    key: str
-    kind: str
-    title: str
-    code: Coding
-    when: Predicate
-    grade: str
-    done: tuple[tuple[str, str, int], ...]
+    done: tuple[tuple[str, int], ...] = ()
     unless: Predicate | None = None
-    reason: str = ""
-    patient_text: str = ""
-    evidence: tuple[Evidence, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GeneAdvice:
-    """What a phenotype means for a drug. action: stop | caution | note; code is always GEN."""
-
-    key: str
-    gene: str
-    phenotypes: tuple[str, ...]
-    drugs: tuple[str, ...]
-    action: str
-    text: str
-    severity: str
+    grade: str = ""
     strength: str = ""
+    patient_text: str = ""
+    addresses: tuple[str, ...] = ()
+    order: int = 50
     evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def verified(self) -> bool:
+        return any(e.verified for e in self.evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +92,8 @@ class Ranking:
     """How options are ordered. weights: outcome -> what one event counts (a judgement, written down in
     mappings/guidelines/ranking.toml); covers: composite outcome -> outcomes inside it, which then do not count
     again; least_events: smallest weighted 10-year change that is worth proposing; draws: Monte-Carlo draws behind
-    an interval (for ties); most: how many options of benefit a plan shows."""
+    an interval (for ties); most: how many options of benefit
+    a plan shows; most_due: how many screening proposals."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     covers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -120,14 +102,14 @@ class Ranking:
     least_gap: float = 0.1
     draws: int = 200
     most: int = 8
+    most_due: int = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Guidelines:
     goals: tuple[GoalRule, ...] = ()
-    gaps: tuple[GapRule, ...] = ()
-    screening: tuple[ScreeningRule, ...] = ()
-    genes: tuple[GeneAdvice, ...] = ()
+    gaps: tuple[DueRule, ...] = ()
+    screening: tuple[DueRule, ...] = ()
     ranking: Ranking = field(default_factory=Ranking)
     aims: tuple[Aim, ...] = ()
     measures: Mapping[str, Coding] = field(default_factory=dict)

@@ -88,8 +88,9 @@ class SafetyRule:
 
     applies_to: drug classes or ingredients ("*" = every drug). needs: keys of facts that must be known, else a
     question is asked and the option waits. current: what is said of a drug already taken: "stop" (propose to
-    stop it), "review" (finding only) or "none"; current_reason: the words then, if not `reason`. kind: Rejection.kind; code: v3-ActCode (DI-2).
-    partner: for a pair (interaction, duplicate) the other class or ingredient."""
+    stop it), "review" (finding only) or "none"; current_reason: the words then, if not `reason`. kind:
+    Rejection.kind; code: v3-ActCode (DI-2). partner: for a pair (interaction, duplicate) the other class or
+    ingredient."""
 
     key: str
     level: Level
@@ -127,6 +128,39 @@ class CrossReaction:
     level: Level
     reason: str
     evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GeneTable:
+    """alleles: allele -> function ("normal") or activity value ("0.5"); pairs: two functions, sorted -> phenotype;
+    bands: (highest activity score, phenotype), ascending."""
+
+    gene: str
+    scale: Literal["function", "activity"]
+    alleles: Mapping[str, str]
+    pairs: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+    bands: tuple[tuple[float, str], ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GeneAdvice:
+    """What a phenotype means for drugs (CPIC). level: stop | caution; do: what to do; strength: CPIC's own words."""
+
+    key: str
+    gene: str
+    phenotypes: tuple[str, ...]
+    drugs: tuple[str, ...]
+    level: Level
+    severity: Severity
+    text: str
+    do: str
+    strength: str
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def verified(self) -> bool:
+        return any(e.verified for e in self.evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +203,8 @@ class SafetyRules:
     gathering: frozenset[str] = frozenset()
     words: Words = field(default_factory=Words)
     index: Mapping[str, tuple[SafetyRule, ...]] = field(default_factory=dict)
+    genes: Mapping[str, GeneTable] = field(default_factory=dict)
+    advice: tuple[GeneAdvice, ...] = ()
 
     def rules_for(self, targets: frozenset[str]) -> tuple[SafetyRule, ...]:
         """Rules for a drug that is of, or is, one of `targets`; in the order of the files, each once."""

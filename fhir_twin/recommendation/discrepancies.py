@@ -6,9 +6,15 @@ from fhir_twin.model.plan import Finding
 from fhir_twin.model.twin import Point
 from fhir_twin.recommendation.case import Case
 
+OLDEST = 110.0
 # Reasons of the twin for leaving a value out that a clinician should look at (others are no fault of the record).
 WORDS = {
-    "unknown-unit": ("the unit is missing or not known for this test", "Correct the unit at the source."),
+    "unknown-unit": ("the unit is not known", "Correct the unit at the source."),
+    "missing-unit": ("the unit is missing", "Add the unit at the source."),
+    "unit-not-of-analyte": (
+        "the unit does not belong to this test",
+        "Check the unit and the code at the source.",
+    ),
     "unit-conflict": ("unit and value do not fit each other", "Check the unit and the value at the source."),
     "mislabelled-unit": (
         "unit and value do not fit each other",
@@ -20,7 +26,24 @@ WORDS = {
 
 def discrepancies(case: Case) -> tuple[Finding, ...]:
     """One finding per analyte and reason, per allergy and per drug that nobody could read."""
-    return (*_values(case), *_allergies(case), *_drugs(case))
+    return (*_age(case), *_values(case), *_allergies(case), *_drugs(case))
+
+
+def _age(case: Case) -> tuple[Finding, ...]:
+    """Nobody is that old: the birth date is wrong or the death was not recorded."""
+    if case.patient.age is None or case.patient.age < OLDEST:
+        return ()
+    source = case.coded.chart.patient.source
+    return (
+        Finding(
+            key="age-implausible",
+            code="VALIDAT",
+            severity="moderate",
+            text=f"Age {int(case.patient.age)}: the birth date is wrong, or the patient has died.",
+            sources=(source,),
+            check="Check the birth date and whether the patient is alive before using this plan.",
+        ),
+    )
 
 
 def _values(case: Case) -> tuple[Finding, ...]:

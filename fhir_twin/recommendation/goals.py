@@ -30,7 +30,7 @@ def propose_goals(case: Case) -> tuple[tuple[ProposedGoal, ...], tuple[Target, .
     goals: list[ProposedGoal] = []
     targets: list[Target] = []
     for rule in case.guidelines.goals:
-        if not case.holds(rule.when) or case.holds(rule.unless):
+        if not rule.verified or not case.holds(rule.when) or case.holds(rule.unless):
             continue
         variant = _variant(rule, case)
         if variant is None:

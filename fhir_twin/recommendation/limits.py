@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fhir_twin.recommendation.case import Case
+from fhir_twin.recommendation.due import not_due
 
 STALE_DAYS = 730
 
@@ -15,6 +16,8 @@ def limits(case: Case, safety_only: str) -> tuple[str, ...]:
     if case.twin.refused:
         found.append(f"The twin gives no forecast: {case.twin.refused}.")
     found += [_missing_types(case), _population(case), _old(case), _equations(case), _allergies(case)]
+    done = () if safety_only else not_due(case.guidelines.screening, case)
+    found.append(f"Screening not due: {'; '.join(done)}." if done else "")
     found.append(
         "A problem or drug that is not in the record is taken as absent. The plan is a draft by an algorithm for a "
         "clinician to check; it is not for emergencies."

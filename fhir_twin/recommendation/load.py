@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from fhir_twin.model.codes import LOINC, SNOMED, Coding
-from fhir_twin.model.guidelines import Aim, GapRule, GoalRule, GoalVariant, Guidelines, Ranking
+from fhir_twin.model.guidelines import Aim, DueRule, GoalRule, GoalVariant, Guidelines, Ranking
 from fhir_twin.model.rules import Evidence
 from fhir_twin.rules.parse import parse
 from fhir_twin.rules.tables import cited, only, read_evidence
@@ -16,14 +16,28 @@ from mappings import Source
 TOP = {"measures", "goal", "gap", "ranking", "aim", "evidence"}
 GOAL = {"key", "description", "when", "unless", "variant", "comparator", "relative", "due_days", "category"}
 GOAL |= {"priority", "addresses", "evidence"}
-GAP = {"key", "kind", "title", "loinc", "snomed", "display", "when", "reason", "strength", "certainty"}
-GAP |= {"patient_text", "evidence", "done", "unless_done_days"}
+DUE = {
+    "key",
+    "kind",
+    "title",
+    "loinc",
+    "snomed",
+    "display",
+    "when",
+    "unless",
+    "reason",
+    "done",
+    "grade",
+    "strength",
+}
+DUE |= {"patient_text", "addresses", "order", "evidence"}
+KINDS = ("test", "screening", "referral", "education")
 
 
 def load_guidelines(source: Source) -> Guidelines:
     """Read all guideline files. Raises ValueError naming file and key."""
     goals: list[GoalRule] = []
-    gaps: list[GapRule] = []
+    gaps: list[DueRule] = []
     ranking = Ranking()
     aims: list[Aim] = []
     measures: dict[str, list[str]] = {}
@@ -32,7 +46,7 @@ def load_guidelines(source: Source) -> Guidelines:
         evidence = read_evidence(table, name)
         measures.update(table.get("measures", {}))
         goals += [_goal(row, f"{name}: {row.get('key')}", evidence) for row in table.get("goal", ())]
-        gaps += [_gap(row, f"{name}: {row.get('key')}", evidence) for row in table.get("gap", ())]
+        gaps += [_due(row, f"{name}: {row.get('key')}", evidence) for row in table.get("gap", ())]
         aims += [_aim(row, name) for row in table.get("aim", ())]
         if "ranking" in table:
             ranking = _ranking(table["ranking"], name)
@@ -40,6 +54,7 @@ def load_guidelines(source: Source) -> Guidelines:
     return Guidelines(
         goals=tuple(goals),
         gaps=tuple(gaps),
+        screening=_screening(source),
         ranking=ranking,
         aims=tuple(aims),
         measures={key: Coding(LOINC, row[0], row[1]) for key, row in measures.items()},
@@ -72,34 +87,51 @@ def _variant(row: Mapping[str, Any], where: str) -> GoalVariant:
     return GoalVariant(limits, parse(row["when"], where) if "when" in row else None, row.get("why", ""))
 
 
-def _gap(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> GapRule:
-    only(row, GAP, where)
-    return GapRule(
+def _due(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> DueRule:
+    only(row, DUE, where)
+    if row["kind"] not in KINDS:
+        raise ValueError(f"{where}: kind is one of {', '.join(KINDS)}")
+    return DueRule(
         key=row["key"],
         kind=row["kind"],
         title=row["title"],
-        code=_code(row, where),
+        code=_code(row),
         when=parse(row["when"], where),
         reason=row["reason"],
-        unless_done_days=row.get("unless_done_days", 0),
-        done=tuple(row.get("done", ())),
+        done=tuple((str(what), int(days)) for what, days in row.get("done", ())),
+        unless=parse(row["unless"], where) if "unless" in row else None,
+        grade=row.get("grade", ""),
         strength=row.get("strength", ""),
-        certainty=row.get("certainty", ""),
         patient_text=row.get("patient_text", ""),
+        addresses=tuple(row.get("addresses", ())),
+        order=row.get("order", 50),
         evidence=cited(row, evidence, where),
     )
 
 
-def _code(row: Mapping[str, Any], where: str) -> Coding:
+def _screening(source: Source) -> tuple[DueRule, ...]:
+    rules: list[DueRule] = []
+    for name, table in source.toml("screening"):
+        only(table, {"screening", "evidence"}, name)
+        evidence = read_evidence(table, name)
+        rules += [_due(row, f"{name}: {row.get('key')}", evidence) for row in table.get("screening", ())]
+    return tuple(rules)
+
+
+def _code(row: Mapping[str, Any]) -> Coding | None:
     if "loinc" in row:
         return Coding(LOINC, row["loinc"], row["display"])
     if "snomed" in row:
         return Coding(SNOMED, row["snomed"], row["display"])
-    raise ValueError(f"{where}: needs loinc or snomed")
+    return None
 
 
 def _ranking(row: Mapping[str, Any], where: str) -> Ranking:
-    only(row, {"weights", "covers", "least_events", "least_better", "least_gap", "draws", "most"}, where)
+    only(
+        row,
+        {"weights", "covers", "least_events", "least_better", "least_gap", "draws", "most", "most_due"},
+        where,
+    )
     covers = {key: tuple(parts) for key, parts in row["covers"].items()}
     return Ranking(**{**row, "covers": covers})
 

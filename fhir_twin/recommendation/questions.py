@@ -10,6 +10,10 @@ from fhir_twin.model.scenario import Question
 from fhir_twin.recommendation.case import Case
 
 ASKED = ("pregnancy", "age", "sex")
+EQUATION_AGES = (30.0, 80.0)  # PREVENT: 30 to 79 years; outside nobody needs its inputs
+# Values of one blood sample are ordered as one panel.
+LIPIDS = ("total-cholesterol", "hdl", "ldl", "triglycerides", "non-hdl")
+PANEL = Coding(LOINC, "24331-1", "Lipid 1996 panel - Serum or Plasma")
 
 
 def merge(*groups: tuple[Question, ...]) -> tuple[Question, ...]:
@@ -25,9 +29,26 @@ def merge(*groups: tuple[Question, ...]) -> tuple[Question, ...]:
     return tuple(merged[key] for key in sorted(merged))
 
 
+def useful(questions: tuple[Question, ...], case: Case) -> tuple[Question, ...]:
+    """Without the inputs of the risk equation where it does not hold anyway."""
+    low, high = EQUATION_AGES
+    inside = case.patient.age is not None and low <= case.patient.age < high
+    return tuple(
+        q for q in questions if q.blocks or inside or q.key in ("smoking", *ASKED) or "drug" in q.reason
+    )
+
+
 def tests(questions: tuple[Question, ...], rank: int, case: Case) -> tuple[Recommendation, ...]:
-    """A proposal for every question that a measurement answers."""
-    return tuple(_test(q, rank, case) for q in questions if q.loinc and q.key not in ASKED)
+    """A proposal for every question that a measurement answers; the lipids together."""
+    asked = [q for q in questions if q.loinc and q.key not in (*ASKED, "smoking")]
+    found = [_test(q, rank, case) for q in asked if q.key not in LIPIDS]
+    lipids = merge(tuple(q for q in asked if q.key in LIPIDS))
+    if lipids:
+        blocks = tuple(sorted({block for q in lipids for block in q.blocks}))
+        reason = " ".join(dict.fromkeys(q.reason for q in lipids))
+        panel = Question("lipid-panel", "Measure a lipid panel", reason, PANEL.code, blocks)
+        found.append(replace(_test(panel, rank, case), code=Concept((PANEL,), panel.text)))
+    return tuple(found)
 
 
 def _test(question: Question, rank: int, case: Case) -> Recommendation:

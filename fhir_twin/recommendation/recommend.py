@@ -14,10 +14,12 @@ from fhir_twin.model.twin import Twin
 from fhir_twin.recommendation.aims import first_and_later
 from fhir_twin.recommendation.case import Case, make_case
 from fhir_twin.recommendation.discrepancies import discrepancies
+from fhir_twin.recommendation.due import due
 from fhir_twin.recommendation.explain import citations, recommendation
 from fhir_twin.recommendation.goals import Target, propose_goals
 from fhir_twin.recommendation.limits import limits
-from fhir_twin.recommendation.questions import merge, tests
+from fhir_twin.recommendation.pharmacogenomics import gene_conflicts
+from fhir_twin.recommendation.questions import merge, tests, useful
 from fhir_twin.recommendation.rank import Option, best_of_families, options, ranks, worth
 from fhir_twin.recommendation.refuse import only_safety, refusal
 from fhir_twin.recommendation.safety import review
@@ -56,9 +58,15 @@ def _plan(empty: Plan, case: Case) -> Plan:
     safety_only = only_safety(case.patient)
     goals, targets = ((), ()) if safety_only else propose_goals(case)
     chosen, rejected = ((), ()) if safety_only else _choose(case, targets, first=len(reviewed.stops) + 1)
-    questions = merge(() if safety_only else case.proposals.questions, reviewed.questions)
+    questions = useful(merge(() if safety_only else case.proposals.questions, reviewed.questions), case)
     proposals = [*reviewed.stops, *chosen]
+    if not safety_only:
+        proposals += due(case.guidelines.gaps, len(proposals) + 1, case)
     proposals += tests(questions, len(proposals) + 1, case)
+    if not safety_only:
+        proposals += due(case.guidelines.screening, len(proposals) + 1, case)[
+            : case.guidelines.ranking.most_due
+        ]
     return replace(
         empty,
         recommendations=tuple(proposals),
@@ -66,7 +74,7 @@ def _plan(empty: Plan, case: Case) -> Plan:
         rejected=tuple(sorted({*case.proposals.rejected, *rejected}, key=lambda r: (r.scenario.key, r.rule))),
         questions=questions,
         risks=() if safety_only else case.risks,
-        findings=(*reviewed.findings, *discrepancies(case)),
+        findings=(*reviewed.findings, *gene_conflicts(case), *discrepancies(case)),
         estimates=tuple(case.twin.estimate(key) for key in case.twin.biomarkers),
         completeness=case.coded.chart.completeness,
         addresses=tuple(dict.fromkeys(s for r in proposals for s in r.addresses)),

@@ -15,6 +15,7 @@ from fhir_twin.model.plan import Citation, Finding, Reason, Recommendation
 from fhir_twin.model.rules import Hit
 from fhir_twin.model.scenario import Question
 from fhir_twin.recommendation.case import Case
+from fhir_twin.rules.genes import gene_hits
 from fhir_twin.rules.predicates import evaluate
 from fhir_twin.rules.safety import allergy_hits, asked_by, hit
 from fhir_twin.rules.view import PatientView, view
@@ -81,6 +82,8 @@ def _judge(drug: Drug, case: Case) -> Iterator[tuple[Hit | None, Question | None
     others = view(replace(case.coded, medications=rest), case.twin, case.risks)
     for allergy in allergy_hits(others, drug.names, drug.names, safety, "stop"):
         yield replace(allergy, current="review"), None
+    for gene in gene_hits(others, drug.names, safety):
+        yield gene, None
     for rule in safety.rules_for(drug.names):
         if rule.current == "none":
             continue
@@ -122,10 +125,11 @@ def _finding(stem: str, found: Hit, sources: set[str], drugs: set[str]) -> Findi
 
 
 def _to_stop(hits: list[tuple[Drug, Hit]]) -> list[tuple[Drug, tuple[Hit, ...]]]:
-    """Drugs that a rule says to stop. Of a pair only the finding is shown: which of the two to keep is a choice."""
+    """Drugs that a rule says to stop. Of a pair that is the member its rule names; if it names none there is only
+    the finding: which of the two to keep is the clinician's choice."""
     stops: dict[str, tuple[Drug, list[Hit]]] = {}
     for drug, found in hits:
-        if found.current == "stop" and not found.partner:
+        if found.current == "stop":
             stops.setdefault(drug.name, (drug, []))[1].append(found)
     return [(drug, tuple(own)) for _, (drug, own) in sorted(stops.items())]
 

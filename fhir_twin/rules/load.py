@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fhir_twin.model.rules import CrossReaction, Evidence, Fact, Predicate, SafetyRule, SafetyRules, Words
+from fhir_twin.rules.load_genes import load_genes
 from fhir_twin.rules.parse import parse
 from fhir_twin.rules.tables import cited, only, read_evidence
 from mappings import Source
@@ -47,6 +48,7 @@ def load_safety(source: Source) -> SafetyRules:
             words[part].update(entries)
     _unique([r.key for r in rules] + [c.key for c in crosses])
     _needs(rules, facts)
+    genes, advice = load_genes(source)
     return SafetyRules(
         tuple(rules),
         facts,
@@ -55,6 +57,8 @@ def load_safety(source: Source) -> SafetyRules:
         frozenset(gathering),
         _words(words),
         _index(rules),
+        genes,
+        advice,
     )
 
 
@@ -80,6 +84,14 @@ def drug_classes(source: Source) -> dict[str, frozenset[str]]:
             own.setdefault(name, set())
             includes[name] = tuple(row.get("includes", ()))
     return {name: frozenset(_members(name, own, includes, ())) for name in sorted(own)}
+
+
+def drug_names(source: Source) -> set[str]:
+    """Every class and every ingredient of mappings/drug-classes."""
+    names = set(drug_classes(source))
+    for _, table in source.toml("drug-classes"):
+        names.update(row["name"] for row in table.get("ingredient", ()))
+    return names
 
 
 def _members(
@@ -115,13 +127,13 @@ def _rule(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) 
 
 def _interaction(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> list[SafetyRule]:
     """Two rules, one for each direction; they share the key's stem so that one finding is made of both."""
-    only(row, COMMON | {"pair", "only_if"}, where)
+    only(row, COMMON | {"pair", "only_if", "stop"}, where)
     pair = row["pair"]
-    if len(pair) != 2:
-        raise ValueError(f"{where}: a pair has two members")
+    if len(pair) != 2 or row.get("stop", pair[0]) not in pair:
+        raise ValueError(f"{where}: a pair has two members, stop names one of them")
     extra = (parse(row["only_if"], where),) if "only_if" in row else ()
     both = []
-    for mine, other in (tuple(pair), tuple(reversed(pair))):
+    for mine, other in dict.fromkeys((tuple(pair), tuple(reversed(pair)))):
         takes = Predicate("takes", other)
         rule = SafetyRule(
             key=f"{row['key']}:{mine}",
@@ -133,7 +145,8 @@ def _interaction(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evid
             when=Predicate("all", parts=(takes, *extra)) if extra else takes,
             reason=row["reason"],
             action=row.get("action", ""),
-            current=row.get("current", "review"),
+            current="stop" if row.get("stop") == mine else row.get("current", "review"),
+            current_reason=row.get("current_reason", ""),
             partner=other,
             evidence=cited(row, evidence, where),
         )

@@ -10,6 +10,7 @@ from fhir_twin.model.plan import Reason
 from fhir_twin.model.rules import Fact, Hit, SafetyRule, SafetyRules, Verdict
 from fhir_twin.model.scenario import Question
 from fhir_twin.model.twin import Twin
+from fhir_twin.rules.genes import gene_hits
 from fhir_twin.rules.kleene import Outcome
 from fhir_twin.rules.predicates import evaluate
 from fhir_twin.rules.view import PatientView, view
@@ -36,6 +37,8 @@ def judge(
     targets = drug | {intervention_key}
     blocked: list[Hit] = list(allergy_hits(patient, drug, frozenset(ingredients), safety, "stop"))
     cautions: list[Hit] = list(allergy_hits(patient, drug, frozenset(ingredients), safety, "caution"))
+    for found in gene_hits(patient, drug, safety):
+        (blocked if found.level == "stop" else cautions).append(found)
     questions: dict[str, Question] = {}
     for rule in safety.rules_for(targets) if drug else _own(safety, intervention_key):
         if rule.partner in replaces:

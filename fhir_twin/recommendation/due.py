@@ -1,0 +1,97 @@
+"""Screening and gaps: what is due, since when, and why something is not due."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from fhir_twin.model.chart import Event
+from fhir_twin.model.codes import Concept
+from fhir_twin.model.guidelines import DueRule
+from fhir_twin.model.plan import Reason, Recommendation
+from fhir_twin.recommendation.case import Case
+
+DONE = ("completed", "final", "amended", "corrected", "finished", "")
+
+
+def due(rules: tuple[DueRule, ...], rank: int, case: Case) -> tuple[Recommendation, ...]:
+    """Proposals for the rules that apply and are not done; verified rules only; in the rules' order."""
+    found: list[Recommendation] = []
+    for rule in sorted(rules, key=lambda r: (r.order, r.key)):
+        if not rule.verified or not case.holds(rule.when) or case.holds(rule.unless):
+            continue
+        last = last_done(rule, case)
+        if last is not None and last[2] >= case.as_of:
+            continue
+        found.append(_proposal(rule, last, rank + len(found), case))
+    return tuple(found)
+
+
+def not_due(rules: tuple[DueRule, ...], case: Case) -> tuple[str, ...]:
+    """What would apply but is done: said in words ("Colonoscopy: done 2021-03-02, next from 2031-02-28")."""
+    words = []
+    for rule in sorted(rules, key=lambda r: (r.order, r.key)):
+        if not rule.verified or not case.holds(rule.when) or case.holds(rule.unless):
+            continue
+        last = last_done(rule, case)
+        if last is not None and last[2] >= case.as_of:
+            words.append(f"{rule.title}: done {last[0].date()}, next from {last[2].date()}")
+    return tuple(words)
+
+
+def last_done(rule: DueRule, case: Case) -> tuple[datetime, str, datetime] | None:
+    """(when, source, valid until) of the finding that keeps the rule satisfied longest; None when never done."""
+    found = []
+    for what, days in rule.done:
+        for when, source in _occurrences(what, case):
+            if when <= case.as_of:
+                found.append((when, source, when + timedelta(days=days)))
+    return max(found, key=lambda item: (item[2], item[1]), default=None)
+
+
+def _occurrences(what: str, case: Case) -> list[tuple[datetime, str]]:
+    """Of an analyte (a usable value), a code or words in an event's name."""
+    points = case.patient.points.get(what, ())
+    found = [(p.time, p.source) for p in points if p.time is not None]
+    for event in case.coded.chart.events:
+        if event.time is not None and event.status in DONE and _is(event, what):
+            found.append((event.time, event.source))
+    for measurement in case.coded.measurements:
+        time = measurement.measurement.time
+        if time is not None and what in measurement.loinc:
+            found.append((time, measurement.measurement.source))
+    return found
+
+
+def _is(event: Event, what: str) -> bool:
+    if event.kind in ("ServiceRequest", "CarePlan"):
+        return False
+    if any(coding.code == what for coding in event.concept.codings):
+        return True
+    return what.isascii() and what.replace(" ", "").isalpha() and what.lower() in event.concept.label.lower()
+
+
+def _proposal(
+    rule: DueRule, last: tuple[datetime, str, datetime] | None, rank: int, case: Case
+) -> Recommendation:
+    facts = tuple(Reason(f"{f.text[:1].upper()}{f.text[1:]}.", f.sources) for f in case.facts(rule.when))
+    grade = f" (USPSTF grade {rule.grade})" if rule.grade else ""
+    why = [Reason(f"{rule.reason}{grade}"), *facts]
+    if last is not None:
+        why.append(Reason(f"Last done {last[0].date()}.", (last[1],)))
+    elif rule.done:
+        why.append(Reason("No such test is in the record; it may have been done elsewhere."))
+    addresses = tuple(dict.fromkeys(s for g in rule.addresses for s in case.patient.sources(g, "now")))
+    return Recommendation(
+        key=rule.key,
+        kind=rule.kind,  # type: ignore[arg-type]
+        title=rule.title,
+        code=Concept((rule.code,) if rule.code else (), rule.title),
+        rank=rank,
+        why=tuple(why),
+        strength=f"USPSTF grade {rule.grade}" if rule.grade else rule.strength,
+        what_would_change=("It was done elsewhere and is not in this record.",) if rule.done else (),
+        citations=tuple(e.citation(f"{rule.key}-{i}") for i, e in enumerate(rule.evidence) if e.verified),
+        addresses=addresses,
+        sources=tuple(dict.fromkeys((*addresses, *(s for reason in why for s in reason.sources)))),
+        patient_text=rule.patient_text,
+    )

@@ -1,0 +1,41 @@
+"""Pharmacogenomic hits: what this patient's genes say of a drug."""
+
+from __future__ import annotations
+
+from fhir_twin.model.plan import Reason
+from fhir_twin.model.rules import GeneAdvice, Hit, SafetyRules
+from fhir_twin.rules.genotype import GeneStatus, statuses
+from fhir_twin.rules.view import PatientView
+
+
+def gene_hits(patient: PatientView, drug: frozenset[str], safety: SafetyRules) -> tuple[Hit, ...]:
+    """Advice that fits the patient's phenotypes and one of the drug's names, by key."""
+    if not patient.coded.chart.genes:
+        return ()
+    known = statuses(patient.coded.chart.genes, dict(safety.genes))
+    hits = [
+        _hit(advice, status)
+        for advice in safety.advice
+        if drug & set(advice.drugs)
+        for status in known
+        if status.gene == advice.gene and status.phenotype in advice.phenotypes
+    ]
+    return tuple(sorted(hits, key=lambda hit: hit.rule))
+
+
+def _hit(advice: GeneAdvice, status: GeneStatus) -> Hit:
+    how = "as reported" if status.stated else f"derived from {status.diplotype}"
+    source = "; ".join(e.text for e in advice.evidence)
+    return Hit(
+        rule=f"gene-{advice.key}",
+        kind="contraindicated" if advice.level == "stop" else "caution",
+        code="GEN",
+        severity=advice.severity,
+        reason=f"{advice.text} Record: {status.gene} {status.phenotype}, {how}.",
+        facts=(Reason(f"{status.gene} {status.phenotype}", (status.source,)),),
+        action=advice.do,
+        citation=source if advice.verified else f"{source} (unverified source)",
+        evidence=advice.evidence,
+        level=advice.level,
+        current="review",
+    )
