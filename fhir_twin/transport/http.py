@@ -25,6 +25,7 @@ from fhir_twin.transport.login import Authorization
 from fhir_twin.transport.pace import Pace
 from fhir_twin.transport.retry import Repeat, RetryPolicy, parse_retry_after
 from fhir_twin.transport.urls import parse_base, target_of
+from fhir_twin.transport.watchdog import DeadlineAdapter
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
@@ -249,6 +250,9 @@ class HttpClient:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()
+            adapter = DeadlineAdapter(self.limits.total)
+            session.mount("http://", adapter)
+            session.mount("https://", adapter)
             session.trust_env = False  # a .netrc entry would replace our Authorization header
             session.headers["User-Agent"] = "fhir-twin"
             self._local.session = session

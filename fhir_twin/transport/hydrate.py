@@ -64,24 +64,29 @@ def hydrate(record: Record, patient: str, server: FhirServer, run: Runner, tally
 
 
 def _fetch(server: FhirServer, chunk: list[tuple[str, str]], tally: Tally) -> list[Resource]:
-    """By one batch of reads; where that does not work, one by one."""
+    """By one batch of reads; where that does not work, one by one. What cannot be read is missing in the result."""
+    found = _by_batch(server, chunk, tally) if len(chunk) > 1 else None
+    if found is not None:
+        return found
+    rows = (_read(server, type_, id_, tally) for type_, id_ in chunk)
+    return [row for row in rows if row is not None]
+
+
+def _by_batch(server: FhirServer, chunk: list[tuple[str, str]], tally: Tally) -> list[Resource] | None:
     entries = [{"request": {"method": "GET", "url": f"{t}/{i}"}} for t, i in chunk]
-    if len(chunk) > 1:
-        try:
-            answer = server.batch({"resourceType": "Bundle", "type": "batch", "entry": entries}, tally=tally)
-            rows = [e.get("resource") for e in answer.get("entry", []) if isinstance(e, dict)]
-            return [r for r in rows if isinstance(r, dict) and r.get("resourceType") in _TYPES]
-        except TwinError:
-            pass
-    found = []
-    for type_, id_ in chunk:
-        try:
-            resource = server.read(type_, id_, tally=tally)
-        except TwinError:
-            continue
-        if resource is not None:
-            found.append(resource)
-    return found
+    try:
+        answer = server.batch({"resourceType": "Bundle", "type": "batch", "entry": entries}, tally=tally)
+    except TwinError:
+        return None
+    rows = [e.get("resource") for e in answer.get("entry", []) if isinstance(e, dict)]
+    return [r for r in rows if isinstance(r, dict) and r.get("resourceType") in _TYPES]
+
+
+def _read(server: FhirServer, type_: str, id_: str, tally: Tally) -> Resource | None:
+    try:
+        return server.read(type_, id_, tally=tally)
+    except TwinError:
+        return None
 
 
 def _references(resource: Resource, elements: tuple[str, ...]) -> Iterator[str]:

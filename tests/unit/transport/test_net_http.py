@@ -222,6 +222,23 @@ def test_slow_drip_meets_the_total_deadline(stub: Any, tools: Any, elapsed: Any)
     client.close()
 
 
+def test_headers_that_drip_meet_the_deadline_too(stub: Any, elapsed: Any) -> None:
+    """A byte now and then keeps a socket timeout from ever firing."""
+
+    def drip() -> Any:
+        yield b"HTTP/1.1 200 OK\r\nX-Slow: "
+        while True:
+            yield b"y"
+            yield 0.02
+
+    stub.handler = lambda _: drip()
+    client = HttpClient(stub.base, limits=Limits(read=5, total=0.3), retry=RetryPolicy(attempts=0))
+    with pytest.raises(UpstreamTimeout):
+        client.request("GET", "Patient/p1")
+    assert elapsed() < 3
+    client.close()
+
+
 def test_no_answer_at_all_is_a_timeout(stub: Any, tools: Any, clock: Any) -> None:
     stub.handler = lambda _: [1.5]
     client = tools.make_client(stub, clock, limits=Limits(read=0.1), retry=RetryPolicy(attempts=1))

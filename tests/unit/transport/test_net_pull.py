@@ -595,6 +595,24 @@ def test_groups_of_patients(quirky: Quirky, clock: Any) -> None:
     assert state(found[1], "Condition") == ("complete", 2, 2)  # type: ignore[arg-type]
 
 
+def test_in_a_group_includes_go_to_whose_they_are(quirky: Quirky, clock: Any) -> None:
+    quirky.rows.append(patient("p2"))
+    drugs = [
+        row("MedicationRequest", f"r{n}", who=f"p{n}", medicationReference={"reference": f"Medication/m{n}"})
+        for n in (1, 2)
+    ]
+    page = quirky.tools.page(*drugs, total=2)
+    page["entry"] += [
+        {"resource": {"resourceType": "Medication", "id": f"m{n}"}, "search": {"mode": "include"}}
+        for n in (1, 2)
+    ]
+    quirky.rules["MedicationRequest"] = lambda _: (200, page)
+    found = list(quirky.source(clock).fetch_many(["p1", "p2"], group=2))
+    for n, fetched in enumerate(found, 1):
+        assert isinstance(fetched, Fetched)
+        assert [i for i in ids(fetched) if i.startswith("Medication/")] == [f"Medication/m{n}"]
+
+
 def test_a_group_that_is_cut_is_read_one_by_one(quirky: Quirky, clock: Any) -> None:
     quirky.rows += [patient("p2"), row("Condition", "c2", who="p2")]
     quirky.rules["Condition"] = lambda q: (
