@@ -211,7 +211,10 @@ def _event_terms(
             continue  # a class ratio says nothing about a higher dose of the same drug
         else:
             z = normal(f"event:{item.key}:{event.outcome}", person.draws)
-            share = _adherence(choice, item) * (-1.0 if choice.stop else 1.0)
+            kept = (
+                1.0 if choice.adherence is None else choice.adherence
+            )  # trial ratios are by intention to treat
+            share = -kept if choice.stop else kept
             term, tau = log_ratio(event.ratio, event.low, event.high, z) * share, event.onset_years
         found.append(EventTerm(event.outcome, item.key, term, tau, choice.delay_years))
     return found
