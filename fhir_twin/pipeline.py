@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from fhir_twin.assimilation import build_twin
 from fhir_twin.coding import code_chart
 from fhir_twin.errors import InvalidInput, Issue
+from fhir_twin.fhir.definitions import PLAN_ID, canonical
 from fhir_twin.fhir.read import read_chart
 from fhir_twin.fhir.write import write_plan
 from fhir_twin.fhir.write_context import WriteOptions
@@ -89,7 +90,7 @@ def run(
             coded, twin, proposals, trajectories, k.interventions, k.guidelines, k.safety, version=k.version
         ),
     )
-    options = WriteOptions(label=label)
+    options = WriteOptions(label=label, instantiates=canonical("PlanDefinition", PLAN_ID, k.version))
     output = clock.time("write", lambda: write_plan(plan, base=base, options=options))
     return Run(chart, coded, twin, proposals, trajectories, plan, output, tuple(clock.spent))
 

@@ -14,7 +14,7 @@ from fhir_twin import __version__, log
 from fhir_twin.errors import Issue, LoginRequired, TwinError
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
-from fhir_twin.web import api, pages
+from fhir_twin.web import api, facade, pages
 from fhir_twin.web.answers import outcome_response
 
 CSP = (
@@ -34,6 +34,7 @@ def create_app(service: TwinService, settings: Settings) -> Flask:
     app.config["TRUSTED_HOSTS"] = None if key else ["127.0.0.1", "localhost", "[::1]"]
     app.extensions["fhir-twin"] = {"service": service, "settings": settings}
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(facade.blueprint)
     app.register_blueprint(pages.blueprint)
     app.jinja_env.globals["version"] = __version__
     app.before_request(lambda: _admit(key))
@@ -105,7 +106,7 @@ def _bug(error: Exception) -> Response:
 
 def _answer(issues: tuple[Issue, ...], status: int) -> Response:
     best = request.accept_mimetypes.best_match(["application/fhir+json", "application/json", "text/html"])
-    if best == "text/html" and not request.path.startswith("/api/"):
+    if best == "text/html" and not request.path.startswith(("/api/", "/fhir/")):
         body: Any = render_template("error.html", issues=issues, status=status)
         return Response(body, status, mimetype="text/html")
     return outcome_response(issues, status)
