@@ -19,7 +19,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from fhir_twin.fhir.identity import parse_source
+from fhir_twin.fhir.identity import Identity, parse_source
 from fhir_twin.fhir.narrative import plain_text
 from fhir_twin.fhir.references import is_reference
 from fhir_twin.fhir.systems import identifier_system, is_own_identifier_system
@@ -94,6 +94,11 @@ def with_digest(resource: Json, value: Digest, base: str) -> Json:
     others = [i for i in _identifiers(resource) if not _CONTENT_SYSTEM.search(str(i.get("system", "")))]
     own = {"use": "secondary", "system": identifier_system(base, "content"), "value": str(value)}
     return {**resource, "identifier": [*others, own]}
+
+
+def name_of(identity: Identity) -> str:
+    """The lasting name that `lasting_name` gives a reference to it."""
+    return f"own:{identity.system}|{identity.value}"
 
 
 def lasting_name(reference: Json, base: str) -> str:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from fhir_twin.fhir.digest import lasting_name
+from fhir_twin.fhir.digest import lasting_name, name_of
 from fhir_twin.fhir.identity import Identity, identity_of, parse_source
 from fhir_twin.fhir.references import references_in, swap_references
-from fhir_twin.fhir.shelf import name_of
 
 Json = dict[str, Any]
 

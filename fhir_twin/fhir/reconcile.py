@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_twin.errors import InvalidInput, Issue
-from fhir_twin.fhir.digest import Digest, digest, lasting_name, stated, with_digest
+from fhir_twin.fhir.digest import Digest, digest, lasting_name, name_of, stated, with_digest
 from fhir_twin.fhir.identity import WRITE_ORDER, Identity, identity_of
 from fhir_twin.fhir.references import swap_references
-from fhir_twin.fhir.shelf import Held, Key, Shelf, key_of, name_of, shelf
+from fhir_twin.fhir.shelf import Held, Key, Shelf, key_of, shelf
 from fhir_twin.fhir.withdraw import can_withdraw, is_withdrawn, withdrawn
 from fhir_twin.fhir.write_provenance import OPERATION, revised
 from fhir_twin.model.written import Action, WrittenItem
@@ -130,6 +130,8 @@ def _step(
     if held is None:
         return Step(identity, "create", _dressed(identity, resource, there, final, cores, base))
     same = held.identity
+    if identity.type == "Device" and held.touched:
+        return Step(same, "unchanged", None, held, "somebody else changed it; it is used as it is")
     dressed = _dressed(same, resource, there, final, cores, base)
     unchanged = held.stated is not None and held.stated.content == _stated(dressed).content
     if held.touched and held.stated is not None and held.stated.core == _stated(dressed).core:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_twin.errors import Issue
-from fhir_twin.fhir.digest import Digest, digest, lasting_name, stated
+from fhir_twin.fhir.digest import Digest, digest, lasting_name, name_of, stated
 from fhir_twin.fhir.identity import Identity, identity_of
 from fhir_twin.fhir.references import references_in
 
@@ -64,11 +64,6 @@ class Shelf:
 
 def key_of(identity: Identity) -> Key:
     return (identity.type, identity.system, identity.key)
-
-
-def name_of(identity: Identity) -> str:
-    """The lasting name that `digest.lasting_name` gives a reference to it."""
-    return f"own:{identity.system}|{identity.value}"
 
 
 def shelf(resources: Iterable[Json], base: str) -> Shelf:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 from fhir_twin.errors import Issue
@@ -115,7 +116,7 @@ def _percent_ends(prediction: Json) -> bool:
 
 def _at_most_hundred(prediction: Json) -> bool:
     value = prediction.get("probabilityDecimal", 0)
-    return isinstance(value, int | float) and 0 <= value <= 100
+    return isinstance(value, int | float | Decimal) and 0 <= value <= 100
 
 
 def _range_in_order(prediction: Json) -> bool:

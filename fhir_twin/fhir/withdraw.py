@@ -56,9 +56,9 @@ def withdrawn(resource: Json) -> Json:
         taken["statusReason"] = {"text": REASON}
     elif type_ == "Goal":
         taken["statusReason"] = REASON
-    elif type_ in ("CarePlan", "ServiceRequest", "NutritionOrder", "RequestGroup"):
+    elif type_ in ("ServiceRequest", "NutritionOrder"):  # where R4 allows the extension
         taken = _extended(taken)
-    elif type_ in ("RiskAssessment", "GuidanceResponse"):
+    elif type_ in ("CarePlan", "RequestGroup", "RiskAssessment", "GuidanceResponse"):
         taken["note"] = [*_list(resource, "note"), {"text": REASON}]
     elif type_ == "DetectedIssue":
         taken["detail"] = f"{resource.get('detail', '')}\n{REASON}".strip()

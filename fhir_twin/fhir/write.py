@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_twin.errors import InvalidInput
+from fhir_twin.fhir.digest import digest, name_of, with_digest
 from fhir_twin.fhir.identity import Identity, identity_of
 from fhir_twin.fhir.write_careplan import write_care_plan
 from fhir_twin.fhir.write_context import Context, WriteOptions, context_of, refer
@@ -41,7 +42,7 @@ def write_plan(plan: Plan, *, base: str, options: WriteOptions = DEFAULT_OPTIONS
         return {"resourceType": "Bundle", "type": "transaction", "entry": []}
     resources.insert(0, write_device(context))
     targets = [refer(_known(r)) for r in resources[1:]]
-    entries = [_entry(r) for r in resources]
+    entries = [_entry(r) for r in _digested(resources, context.base)]
     provenance = write_provenance(plan, context, targets)
     urn = context.identity("CarePlan", "provenance").urn
     entries.append(
@@ -99,6 +100,17 @@ def _entry(resource: Json) -> Json:
     own = _known(resource)
     request = {"method": "PUT", "url": f"{own.type}?{own.query}"}
     return {"fullUrl": own.urn, "resource": resource, "request": request}
+
+
+def _digested(resources: list[Json], base: str) -> list[Json]:
+    """Each with its digest, so that this Bundle is whole when it is posted as it is."""
+    cores: dict[str, str] = {}
+    done = []
+    for resource in resources:
+        value = digest(resource, base, cores)
+        cores[name_of(_known(resource))] = value.core
+        done.append(with_digest(resource, value, base))
+    return done
 
 
 def _no_twins(entries: list[Json]) -> None:

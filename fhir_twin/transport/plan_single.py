@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from fhir_twin.errors import Conflict, Issue, TwinError, UpstreamError
-from fhir_twin.fhir.digest import digest, lasting_name, with_digest
+from fhir_twin.fhir.digest import digest, lasting_name, name_of, with_digest
 from fhir_twin.fhir.reconcile import Reconciliation, Step
 from fhir_twin.fhir.references import references_in, swap_references
-from fhir_twin.fhir.shelf import name_of
 from fhir_twin.fhir.withdraw import can_withdraw, withdrawn
 from fhir_twin.transport.plan_answer import Placed
 from fhir_twin.transport.protocols import FhirServer, Resource
