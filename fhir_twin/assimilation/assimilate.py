@@ -138,6 +138,7 @@ def _filter(memory: Memory, layout: Layout, table: Table, part: slice) -> tuple[
         memory.covariance,
         np.full(copies, memory.time),
         np.tile(np.array(memory.seen, dtype=np.int64), (copies, 1)),
+        None if memory.doubt is None else memory.doubt.astype(np.int64),
     )
     visits = table.visits(layout, memory.reference, copies, part)
     done = kalman_filter(belief, layout.dynamics, layout.design, visits, robust=ROBUST, trace=True)
@@ -149,6 +150,7 @@ def _filter(memory: Memory, layout: Layout, table: Table, part: slice) -> tuple[
         covariance=done.belief.covariance,
         time=float(done.belief.time[0]),
         seen=tuple(int(v) for v in done.belief.seen[0]),
+        doubt=None if done.belief.doubt is None else done.belief.doubt.astype(np.float64),
     )
     return memory, done.trace
 

@@ -19,17 +19,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fhir_twin.dynamics.cohort import People, read_people, visit_noise
 from fhir_twin.dynamics.intervals import quantile_scores
 from fhir_twin.dynamics.kalman import Belief, Loading, Robust, Visits, kalman_filter
 from fhir_twin.dynamics.layout import Layout, build_layout
-from fhir_twin.dynamics.prior import ageing_rates, prior_belief, slope_regimes, visit_variance
+from fhir_twin.dynamics.prior import ageing_rates, prior_belief, slope_regimes
 from fhir_twin.dynamics.state_space import exposure, propagate
 from fhir_twin.errors import InvalidInput
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.twin import Array, Profile, TreatmentTerm
 
 LEVELS = (0.1, 0.5, 0.9)
-SEXES: dict[str, Literal["female", "male"]] = {"female": "female", "male": "male"}
 FLAT = 3.0  # SD of a level that says nothing (log scale: a factor of 20 either way)
 
 
@@ -44,16 +44,6 @@ class Forecast:
     quantiles: Array
     log_mean: Array
     log_sd: Array
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _People:
-    """One row per person: age at time zero (NaN unknown), profile, setting, readings per visit."""
-
-    age: Array
-    profiles: tuple[Profile, ...]
-    setting: tuple[str, ...]
-    readings: int
 
 
 def forecast(
@@ -80,7 +70,7 @@ def forecast(
     keys = tuple(biomarkers)
     model = subset(known, keys)
     t, y, goal = _arrays(times, values, at, len(keys))
-    people = _people(covariates, len(t))
+    people = read_people(covariates, len(t))
     zero = np.fmin.reduce(
         np.column_stack([t, goal[:, :1]]), axis=1
     )  # slopes and ageing count from the first visit
@@ -89,7 +79,7 @@ def forecast(
     drugs = _drugs(covariates.get("drugs", {}), model, zero)
     layout = build_layout(model, tuple(term for term, _ in drugs))
     drift = np.array([ageing_rates(model.models, p.sex) for p in people.profiles])
-    noise = _noise(model, people, t)
+    noise = visit_noise(model, people, t)
     observed = np.log(y) - drift[:, None, :] * np.nan_to_num(t)[..., None]
     start, shares = _start(model, layout, people, prior)
     regimes = shares.shape[1]
@@ -105,7 +95,7 @@ def forecast(
     mean, variance = _read(done.belief, layout, log_weights, goal, drugs)
     mean += drift[:, None, :] * goal[..., None]
     if of == "measurement":
-        variance += _noise(model, people, goal)
+        variance += visit_noise(model, people, goal)
     spread = np.sqrt(variance)
     scores = _scores(model if calibrated else replace(model, calibration={}), people, goal, tuple(levels))
     quantiles = np.exp(mean[..., None] + spread[..., None] * scores)
@@ -146,36 +136,6 @@ def _arrays(times: ArrayLike, values: ArrayLike, at: ArrayLike, k: int) -> tuple
     return t, y, goal
 
 
-def _people(covariates: Mapping[str, Any], count: int) -> _People:
-    def column(name: str, missing: Any) -> list[Any]:
-        given = covariates.get(name, missing)
-        if isinstance(given, str | float | int | frozenset | set):
-            return [given] * count
-        if len(given) != count:
-            raise InvalidInput(f"covariates: {name} must have one entry per person")
-        return list(given)
-
-    ages = np.array([np.nan if a is None else float(a) for a in column("age", float("nan"))])
-    sexes, groups = column("sex", "unknown"), column("groups", frozenset())
-    cache: dict[tuple[Any, ...], Profile] = {}
-    profiles = []
-    for sex, held in zip(sexes, groups, strict=True):
-        key = (str(sex), frozenset(held))
-        if key not in cache:
-            cache[key] = _profile(*key)
-        profiles.append(cache[key])
-    settings = tuple(str(s) for s in column("setting", "unknown"))
-    return _People(ages, tuple(profiles), settings, int(covariates.get("readings", 1)))
-
-
-def _profile(sex: str, groups: frozenset[str]) -> Profile:
-    known = SEXES.get(sex)
-    return Profile(
-        None, known, None, "unknown", "diabetes" in groups, False, False, False, None, groups, groups,
-        frozenset(),
-    )  # fmt: skip
-
-
 def _drugs(
     given: Mapping[str, ArrayLike], model: BiomarkerSet, zero: Array
 ) -> list[tuple[TreatmentTerm, Array]]:
@@ -196,29 +156,8 @@ def _exposed(times: Array, begin: Array, onset: float) -> Array:
     return exposure(since, onset)
 
 
-def _noise(model: BiomarkerSet, people: _People, times: Array) -> Array:
-    """R (P, V, k). The visit's age decides the age factor; equal people share one computation."""
-    ages = people.age[:, None] + np.nan_to_num(times)
-    noise = np.empty((*times.shape, len(model.models)))
-    settings = np.array(people.setting)
-    for i, m in enumerate(model.models):
-        edges = [start for start, _ in m.noise.ages]
-        band = np.searchsorted(edges, ages, side="right") if edges else np.zeros(ages.shape, dtype=int)
-        for setting in sorted(set(people.setting)):
-            for b in np.unique(band):
-                age = edges[max(b - 1, 0)] if edges else None
-                here = (settings == setting)[:, None] & (band == b)
-                noise[here, i] = visit_variance(m, setting, people.readings, age)
-        if edges:
-            unknown = np.isnan(people.age)
-            for setting in sorted(set(people.setting)):
-                here = unknown & (settings == setting)
-                noise[here, :, i] = visit_variance(m, setting, people.readings, None)
-    return noise
-
-
 def _start(
-    model: BiomarkerSet, layout: Layout, people: _People, prior: str
+    model: BiomarkerSet, layout: Layout, people: People, prior: str
 ) -> tuple[Belief, NDArray[np.float64]]:
     """One belief per person and slope regime, and the regimes' shares (P, regimes)."""
     cache: dict[tuple[Any, ...], tuple[list[Array], list[Array], list[float]]] = {}
@@ -292,7 +231,7 @@ def _read(
     return mean, variance
 
 
-def _scores(model: BiomarkerSet, people: _People, goal: Array, levels: tuple[float, ...]) -> Array:
+def _scores(model: BiomarkerSet, people: People, goal: Array, levels: tuple[float, ...]) -> Array:
     """Standardised quantiles (P, A, k, q): normal ones, or those of the calibration table."""
     scores = np.empty((*goal.shape, len(model.models), len(levels)))
     ages = people.age[:, None] + goal

@@ -5,85 +5,21 @@
               m = m + K z,  P = P - K (Ph)'
 
 Visit noises of one visit are independent, so updating one biomarker after the other is exact for every
-missing pattern: a NaN is simply not updated. People are worked in blocks with the person on the *last* axis:
-each numpy call then streams over contiguous people, and a block's covariances stay in the cache. Inside,
-D = P - C is kept instead of P (C = stationary covariance), because then predict is only a scaling:
-P' = C + f f' (P - C)  <=>  D' = f f' D.
+missing pattern: a NaN is simply not updated.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
-from numpy.typing import NDArray
 
-from fhir_twin.dynamics.censoring import truncated_moments
+from fhir_twin.dynamics.beliefs import Belief, Filtered, Loading, Robust, Trace, Visits
+from fhir_twin.dynamics.block import Block
 from fhir_twin.dynamics.state_space import Dynamics
 from fhir_twin.model.twin import Array
 
+__all__ = ["Belief", "Filtered", "Loading", "Robust", "Trace", "Visits", "kalman_filter"]
+
 BLOCK = 1536
-
-
-@dataclass(frozen=True, slots=True)
-class Loading:
-    """Biomarker `row` sees state `column` with a coefficient that varies: values (people, visits)."""
-
-    row: int
-    column: int
-    values: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Visits:
-    """times (P, V) in years, not falling along V, NaN = no such visit; values (P, V, k) on the model scale, NaN =
-    not observed; noise (P, V, k) or (k,): variance R; bound (P, V, k) int8 or None: 0 the value itself, -1 the
-    truth is below it, +1 above it; loadings: varying coefficients."""
-
-    times: Array
-    values: Array
-    noise: Array
-    bound: NDArray[np.int8] | None = None
-    loadings: tuple[Loading, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Belief:
-    """mean (P, m), covariance (P, m, m) at time (P,) years; seen (P, k): values assimilated so far (the gate
-    trusts a forecast only once the person has a history)."""
-
-    mean: Array
-    covariance: Array
-    time: Array
-    seen: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Robust:
-    """A value more than `gate` SDs off the personal forecast gets the Student-t weight
-    w = (nu + 1)/(nu + z^2/S). gate = inf switches it off."""
-
-    gate: float = 4.0
-    nu: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What each value did, all (P, V, k): gain h'K, forecast before and estimate after (model scale), off = how much
-    the gate turned it down (1 - weight), innovation SD."""
-
-    gain: Array
-    before: Array
-    after: Array
-    off: Array
-    spread: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Filtered:
-    belief: Belief
-    log_likelihood: Array
-    trace: Trace | None = field(default=None)
 
 
 def kalman_filter(
@@ -101,7 +37,7 @@ def kalman_filter(
     `trace=True` what each value did. A person's answer does not depend on who else is in the batch."""
     people = start.mean.shape[0]
     parts = [
-        _Block(start, dynamics, design, visits, robust, trace, slice(i, min(i + BLOCK, people))).run()
+        Block(start, dynamics, design, visits, robust, trace, slice(i, min(i + BLOCK, people))).run()
         for i in range(0, people, BLOCK)
     ]
     belief = Belief(
@@ -109,185 +45,10 @@ def kalman_filter(
         np.concatenate([p.belief.covariance for p in parts]),
         np.concatenate([p.belief.time for p in parts]),
         np.concatenate([p.belief.seen for p in parts]),
+        np.concatenate([p.belief.doubt for p in parts if p.belief.doubt is not None]),
     )
     traces = [p.trace for p in parts if p.trace is not None]
     joined = (
         Trace(*(np.concatenate([getattr(t, n) for t in traces]) for n in Trace.__slots__)) if traces else None
     )
     return Filtered(belief, np.concatenate([p.log_likelihood for p in parts]), joined)
-
-
-class _Block:
-    """The arrays of one block of people, person last; lives for one call.
-
-    `excess` is symmetric; only its strips (rows a..b, columns 0..b) are kept up to date, which saves a third of
-    the work. A value that was not observed has infinite noise: its gain is then exactly zero."""
-
-    def __init__(
-        self,
-        start: Belief,
-        dynamics: Dynamics,
-        design: Array,
-        visits: Visits,
-        robust: Robust | None,
-        trace: bool,
-        who: slice,
-    ) -> None:
-        self.mean = np.ascontiguousarray(start.mean[who].T)
-        self.excess = np.ascontiguousarray(start.covariance[who].transpose(1, 2, 0))
-        self.excess -= dynamics.stationary[:, :, None]
-        self.dynamics, self.robust = dynamics, robust
-        times = np.where(np.isnan(visits.times[who]), -np.inf, visits.times[who]).T
-        self.clock = np.maximum.accumulate(np.vstack([start.time[who], times]), axis=0)
-        self.values = np.array(visits.values[who].transpose(1, 2, 0), order="C")
-        missing = np.isnan(self.values)
-        self.values[missing] = 0.0
-        self.observed = ~missing
-        noise = np.broadcast_to(visits.noise, visits.values.shape)[who].transpose(1, 2, 0)
-        self.noise = np.where(missing, np.inf, noise)
-        self.seen = np.array(start.seen[who].T, order="C")
-        self.bound = None if visits.bound is None else visits.bound[who].transpose(1, 2, 0)
-        self.fixed: list[list[tuple[int, Array | None]]] = [
-            [(int(c), None if row[c] == 1.0 else np.array([row[c]])) for c in np.flatnonzero(row)]
-            for row in design
-        ]
-        self.varying = [(x.row, x.column, np.ascontiguousarray(x.values[who].T)) for x in visits.loadings]
-        self.load_c = (design @ dynamics.stationary)[:, :, None]
-        self.strips = _strips(self.mean.shape[0])
-        self.moving = dynamics.rate > 0
-        self.walking = np.flatnonzero(dynamics.walk > 0)
-        self.innovations, self.spreads = np.zeros_like(self.values), np.ones_like(self.values)
-        self.trace = [np.full(self.values.shape, np.nan) for _ in Trace.__slots__] if trace else None
-        self.ph, self.gain, self.shift = (np.empty_like(self.mean) for _ in range(3))
-        width = max(b - a for a, b in self.strips)
-        self.scratch = np.empty_like(self.excess[:width])  # small: stays in the cache
-
-    def run(self) -> Filtered:
-        anyone = np.asarray(self.observed.any(axis=2))
-        for visit in range(len(self.values)):
-            self._predict(self.clock[visit + 1] - self.clock[visit])
-            for row in np.flatnonzero(anyone[visit]):
-                self._update(visit, int(row))
-        covariance = self._whole() + self.dynamics.stationary[:, :, None]
-        belief = Belief(
-            np.ascontiguousarray(self.mean.T),
-            np.ascontiguousarray(covariance.transpose(2, 0, 1)),
-            self.clock[-1].copy(),
-            np.ascontiguousarray(self.seen.T),
-        )
-        done = Trace(*(a.transpose(2, 0, 1) for a in self.trace)) if self.trace is not None else None
-        return Filtered(belief, self._log_likelihood(), done)
-
-    def _predict(self, years: Array) -> None:
-        """D' = f f' D; a walk adds its variance to the diagonal."""
-        if self.moving.any() and years.any():
-            f = np.exp(-self.dynamics.rate[:, None] * years)
-            self.mean *= f
-            for a, b in self.strips:
-                part = self.excess[a:b, :b]
-                if self.moving[a:b].any():
-                    part *= f[a:b, None]
-                if self.moving[:b].any():
-                    part *= f[None, :b]
-        for i in self.walking:
-            self.excess[i, i] += self.dynamics.walk[i] * years
-
-    def _update(self, visit: int, row: int) -> None:
-        terms = self.fixed[row] + [(c, x[visit]) for r, c, x in self.varying if r == row]
-        ph = self._load(terms, self.load_c[row])  # P h, (m, people)
-        forecast, signal = _sum(self.mean, terms), _sum(ph, terms)  # h'm, h'P h
-        innovation = self.values[visit, row] - forecast
-        spread = signal + self.noise[visit, row]
-        weight = None
-        if self.robust is not None:
-            weight = self._weight(row, innovation, spread)
-            spread = signal + self.noise[visit, row] / weight
-        move, shrink = innovation, None
-        if self.bound is not None and self.bound[visit, row].any():
-            move, shrink = _censor(self.bound[visit, row], innovation, spread)
-        self.innovations[visit, row], self.spreads[visit, row] = innovation, spread
-        if self.trace is not None:
-            self._note(visit, row, forecast, signal, spread, move, shrink, weight)
-        gain = np.multiply(ph, 1.0 / spread, out=self.gain)
-        self.seen[row] += self.observed[visit, row]
-        self.mean += np.multiply(gain, move, out=self.shift)
-        if shrink is not None:
-            gain *= shrink
-        for a, b in self.strips:
-            change = np.multiply(gain[a:b, None], ph[None, :b], out=self.scratch[: b - a, :b])
-            self.excess[a:b, :b] -= change
-
-    def _load(self, terms: list[tuple[int, Array | None]], constant: Array) -> Array:
-        """(C + D) h from the strips: row c left of the diagonal block's end, column c below it."""
-        out = self.ph
-        for position, (c, x) in enumerate(terms):
-            b = next(b for a, b in self.strips if a <= c < b)
-            base = constant if position == 0 else out
-            for part, piece in ((slice(0, b), self.excess[c, :b]), (slice(b, None), self.excess[b:, c])):
-                np.add(base[part], piece if x is None else piece * x, out=out[part])
-        if not terms:
-            out[:] = constant
-        return out
-
-    def _whole(self) -> Array:
-        """Both halves of `excess`."""
-        whole = self.excess
-        for a, b in self.strips:
-            whole[a:b, b:] = whole[b:, a:b].swapaxes(0, 1)
-        return whole
-
-    def _weight(self, row: int, innovation: Array, spread: Array) -> Array:
-        """Student-t weight beyond the gate; the first value of a person has no personal forecast to be far from."""
-        assert self.robust is not None
-        squared = innovation * innovation / spread
-        far = (squared > self.robust.gate**2) & (self.seen[row] > 0)
-        return np.where(far, (self.robust.nu + 1.0) / (self.robust.nu + squared), 1.0)
-
-    def _log_likelihood(self) -> Array:
-        """sum of log N(z; 0, S) over the exact values."""
-        exact = self.observed if self.bound is None else self.observed & (self.bound == 0)
-        spread = np.where(exact, 2.0 * np.pi * self.spreads, 1.0)
-        squares = np.where(exact, self.innovations * self.innovations / self.spreads, 0.0)
-        logs = np.log(np.prod(spread, axis=1))  # one logarithm per visit: log of the product
-        return np.asarray(-0.5 * (logs.sum(axis=0) + squares.sum(axis=(0, 1))), dtype=np.float64)
-
-    def _note(
-        self,
-        visit: int,
-        row: int,
-        forecast: Array,
-        signal: Array,
-        spread: Array,
-        move: Array,
-        shrink: Array | None,
-        weight: Array | None,
-    ) -> None:
-        assert self.trace is not None
-        gain = signal / spread
-        share = gain if shrink is None else gain * shrink
-        off = np.zeros_like(gain) if weight is None else 1.0 - weight
-        noted = (share, forecast, forecast + gain * move, off, np.sqrt(spread))
-        for target, values in zip(self.trace, noted, strict=True):
-            target[visit, row] = np.where(self.observed[visit, row], values, np.nan)
-
-
-def _strips(states: int) -> list[tuple[int, int]]:
-    step = max(2, -(-states // 4))
-    return [(a, min(a + step, states)) for a in range(0, states, step)]
-
-
-def _sum(rows: Array, terms: list[tuple[int, Array | None]]) -> Array:
-    """sum of rows[column] x coefficient; None stands for one."""
-    total: Array | None = None
-    for column, x in terms:
-        term = rows[column] if x is None else rows[column] * x
-        total = term if total is None else total + term
-    return np.zeros(rows.shape[1:]) if total is None else total
-
-
-def _censor(bound: NDArray[np.int8], innovation: Array, spread: Array) -> tuple[Array, Array]:
-    """Bounds by moment matching: z ~ N(0, S) cut at the bound gives E[z], Var[z]; then m += K E[z] and
-    P -= K (Ph)' (1 - Var[z]/S). Exact values keep their innovation and shrink 1."""
-    mean, variance = truncated_moments(innovation / np.sqrt(spread), bound)
-    cut = bound != 0
-    return np.where(cut, mean * np.sqrt(spread), innovation), np.where(cut, 1.0 - variance, 1.0)

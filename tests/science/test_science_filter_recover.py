@@ -121,10 +121,11 @@ def test_the_response_is_learned_not_only_assumed(people) -> None:
     truth = np.array([p.response for p, _ in people])
     mean = np.array([r.state[c] for _, r in people])
     sd = np.array([np.sqrt(r.state_covariance[c, c]) for _, r in people])
-    promised = np.sqrt(1.0 - np.mean(sd**2) / np.var(truth))  # what the intervals say about how much was learned
-    assert promised > 0.25
-    assert abs(np.corrcoef(truth, mean)[0, 1] - promised) < 0.08
-    assert sd.max() < KNOWN.models[0].treatments[0].spread
+    assert np.corrcoef(truth, mean)[0, 1] > 0.2
+    prior = np.array([r.memory.terms[0].mean for _, r in people])
+    slope = np.polyfit(mean - prior, truth - prior, 1)[0]  # 1 = shrunk by as much as is right
+    assert abs(slope - 1.0) < 0.25
+    assert sd.mean() < 0.95 * KNOWN.models[0].treatments[0].spread
     assert abs((truth - mean).mean()) < 4 * (truth - mean).std() / len(people) ** 0.5
 
 

@@ -216,6 +216,20 @@ def test_an_outlier_is_turned_down_once_there_is_a_history() -> None:
     assert point(alone, "typo", "bmi").weight == 1
 
 
+def test_a_second_value_as_far_off_is_a_change_of_the_person() -> None:
+    """Kidney function that stays low after falling must not be explained away as two outliers."""
+    history = [measured(f"c{y}", "2160-0", 0.9, "mg/dL", at(y)) for y in range(2016, 2024)]
+    fall = [
+        measured("f1", "2160-0", 3.0, "mg/dL", at(2024, 3)),
+        measured("f2", "2160-0", 3.0, "mg/dL", at(2024, 9)),
+    ]
+    once, twice = (build_twin(chart(*history, *fall[:n]), KNOWN) for n in (1, 2))
+    assert point(once, "f1", "egfr").weight < 0.2 and once.estimate("egfr").mean > 70
+    assert point(twice, "f2", "egfr").weight == 1 and twice.estimate("egfr").mean < 27
+    back = build_twin(chart(*history, fall[0], measured("b", "2160-0", 0.9, "mg/dL", at(2024, 9))), KNOWN)
+    assert back.estimate("egfr").mean > 75
+
+
 def test_readings_of_one_day_are_one_visit() -> None:
     one = build_twin(chart(measured("a", "8480-6", 150, "mm[Hg]", at(2025))), KNOWN)
     two = build_twin(
