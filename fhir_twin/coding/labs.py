@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,12 @@ from mappings import Source
 
 FOLDER, FILE = "concept-maps", "lab-names.tsv"
 COLUMNS = ("name", "loinc", "synonyms", "specimen", "source")
+
+_LONG_NAME = re.compile(
+    r"(?P<analyte>[^\[\]]+?) \[(?:Mass|Moles|Enzymatic activity|#|Units)/volume\]"
+    r" (?:in|of) (?P<specimen>[A-Za-z, ]+?)(?: by .*)?",
+    re.IGNORECASE,
+)
 
 # What a name may say of its specimen, and which column value that agrees with. Other fluids agree with none.
 _SPECIMEN = {
@@ -22,7 +29,8 @@ _SPECIMEN = {
 _IN_FRONT = ("urine", "random urine", "spot urine", "serum")
 OTHER_FLUIDS = (
     "ascites", "pleural", "csf", "joint fluid", "stool", "body fluid", "other fluid", "synovial", "peritoneal",
-    "cerebrospinal fluid", "dialysate", "amniotic", "sweat", "saliva",
+    "cerebrospinal fluid", "dialysate", "amniotic", "sweat", "saliva", "cord blood", "drain", "bile", "semen",
+    "sputum", "swab", "tissue", "wound", "nasal", "throat",
 )  # fmt: skip
 
 
@@ -33,17 +41,27 @@ class LabNames:
     by_name: Mapping[str, tuple[str, str]]
 
     def loinc(self, name: str, specimen: str = "") -> str:
-        """The LOINC for a name as written, "" when it is not known or the specimen is another one."""
-        plain = key(name)
-        found = self.by_name.get(plain)
-        said = specimen
-        if found is None:
-            plain, said_here = _split_specimen(plain)
-            found, said = self.by_name.get(plain), said_here or specimen
-        if found is None or _is_other_fluid(said):
+        """The LOINC for a name as written, "" when it is not known or the specimen is another one. What the name says
+        of the specimen counts more than `specimen`, which is what the record says beside it."""
+        if "test strip" in name.lower():
             return ""
-        wanted = _SPECIMEN.get(key(said), "")
-        return "" if wanted and found[1] and wanted != found[1] else found[0]
+        found = self.by_name.get(key(name))
+        if found is None:
+            analyte, said = _split_long_name(name) or _split_specimen(key(name))
+            specimen = said or specimen
+            found = self.by_name.get(analyte)
+            if _kind_of(specimen) == "urine":
+                found = self.by_name.get(f"urine {analyte}", found)
+        kind = _kind_of(specimen)
+        if found is None or kind == "other" or (kind and found[1] and kind != found[1]):
+            return ""
+        return found[0]
+
+
+def _split_long_name(name: str) -> tuple[str, str] | None:
+    """LOINC's long names: "Albumin [Mass/volume] in Serum or Plasma" -> ("albumin", "Serum or Plasma")."""
+    found = _LONG_NAME.fullmatch(name.strip())
+    return (key(found["analyte"]), found["specimen"]) if found else None
 
 
 def _split_specimen(plain: str) -> tuple[str, str]:
@@ -56,9 +74,22 @@ def _split_specimen(plain: str) -> tuple[str, str]:
     return plain, ""
 
 
-def _is_other_fluid(specimen: str) -> bool:
+def _kind_of(specimen: str) -> str:
+    """ "blood", "urine", "other" for any other named fluid, "" for nothing said or not understood."""
     plain = key(specimen)
-    return any(key(word) in plain for word in OTHER_FLUIDS)
+    if any(key(word) in plain for word in OTHER_FLUIDS):
+        return "other"
+    if plain in _SPECIMEN:
+        return _SPECIMEN[plain]
+    words = plain.split()
+    return next(
+        (
+            kind
+            for word, kind in (("urine", "urine"), ("serum", "blood"), ("blood", "blood"))
+            if word in words
+        ),
+        "",
+    )
 
 
 def load_lab_names(source: Source) -> LabNames:

@@ -32,6 +32,10 @@ def code(concept, **more):
         ("Creatinine, Urine", "2161-8"),
         ("Alanine Aminotransferase (ALT)", "1742-6"),
         ("Systolic BP", "8480-6"),
+        ("Albumin [Mass/volume] in Serum or Plasma", "1751-7"),
+        ("Platelets [#/volume] in Blood by Automated count", "777-3"),
+        ("Alanine aminotransferase [Enzymatic activity/volume] in Serum or Plasma", "1742-6"),
+        ("Albumin [Mass/volume] in Urine", "14957-5"),
     ],
 )
 def test_known_names(name, expected):
@@ -43,7 +47,9 @@ def test_known_names(name, expected):
 @pytest.mark.parametrize(
     "name",
     ["Glucose, Ascites", "Creatinine, Pleural", "Glucose, CSF", "Glucose, Urine", "Plasma Hemoglobin",
-     "Potassium, Stool", "Potassium, Urine", "24 hr Creatinine", "Glucose, Body Fluid"],
+     "Potassium, Stool", "Potassium, Urine", "24 hr Creatinine", "Glucose, Body Fluid",
+     "Glucose in Cord blood", "Glucose [Mass/volume] in Cord blood", 
+     "Glucose [Mass/volume] in Urine by Test strip", "Glucose [Presence] in Blood"],
 )  # fmt: skip
 def test_another_specimen_or_analyte_is_never_taken_for_blood(name):
     assert code(words(name))[0].loinc == ()
