@@ -48,7 +48,7 @@ def test_known_names(name, expected):
     "name",
     ["Glucose, Ascites", "Creatinine, Pleural", "Glucose, CSF", "Glucose, Urine", "Plasma Hemoglobin",
      "Potassium, Stool", "Potassium, Urine", "24 hr Creatinine", "Glucose, Body Fluid",
-     "Glucose in Cord blood", "Glucose [Mass/volume] in Cord blood", 
+     "Glucose in Cord blood", "Glucose [Mass/volume] in Cord blood",
      "Glucose [Mass/volume] in Urine by Test strip", "Glucose [Presence] in Blood"],
 )  # fmt: skip
 def test_another_specimen_or_analyte_is_never_taken_for_blood(name):
