@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fhir_twin.errors import InvalidInput, UpstreamError
+from fhir_twin.errors import InvalidInput, TwinError, UpstreamError
 from fhir_twin.transport.files import list_files, read_documents
 from fhir_twin.transport.protocols import FhirServer
 
@@ -24,14 +24,27 @@ def load(
     bundles: Iterable[Resource] = (),
     files: Iterable[Path] = (),
     *,
+    skip: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """Number of Bundles loaded. Raises the server's error, saying how far it came, or InvalidInput for a file that
-    cannot be read (then nothing after it is loaded)."""
+    """Number of Bundles loaded. skip: leave out the first so many (to go on where an earlier load stopped).
+
+    Raises the server's error, or InvalidInput for a Bundle that cannot be read or loaded; its text says how many are
+    loaded, and nothing after it is."""
+    given, paths = list(bundles), list_files(list(files)) if files else []
     loaded = 0
-    for name, bundle in _all(list(bundles), list(files)):
-        for part in as_transactions(bundle):
-            _check(server.transaction(part), part, name)
+    for number, (name, bundle) in enumerate(_all(given, paths)):
+        if number < skip:
+            continue
+        try:
+            if isinstance(bundle, TwinError):
+                raise bundle
+            for part in as_transactions(bundle):
+                _check(server.transaction(part), part)
+        except TwinError as error:
+            error.message = f"{name}: {error.message} ({number} of {len(given) + len(paths)} are loaded)"
+            error.args = (error.message,)
+            raise
         loaded += 1
         progress(f"loaded {name}: {len(bundle.get('entry', []))} resources")
     return loaded
@@ -58,22 +71,22 @@ def as_transactions(bundle: Resource) -> list[Resource]:
     return [{"resourceType": "Bundle", "type": "transaction", "entry": part} for part in parts]
 
 
-def _all(bundles: list[Resource], files: list[Path]) -> Iterator[tuple[str, Resource]]:
+def _all(bundles: list[Resource], files: list[Path]) -> Iterator[tuple[str, Resource | TwinError]]:
     for number, bundle in enumerate(bundles, 1):
         yield f"sample {number} of {len(bundles)}", bundle
-    listed = list_files(files) if files else []
-    for document in read_documents(listed):
-        if document.value is None:
-            text = document.issue.diagnostics if document.issue else "not readable"
-            raise InvalidInput(f"{document.place} of {len(listed)}: {text}")
-        yield f"{document.place} of {len(listed)}", document.value
+    for document in read_documents(files):
+        name = f"{document.place} of {len(files)}"
+        if document.value is not None:
+            yield name, document.value
+        else:
+            yield name, InvalidInput(document.issue.diagnostics if document.issue else "not readable")
 
 
-def _check(answer: Resource, sent: Resource, name: str) -> None:
+def _check(answer: Resource, sent: Resource) -> None:
     """A 200 whose entries are missing or failed is no success."""
     entries = answer.get("entry", [])
     if len(entries) != len(sent.get("entry", [])):
-        raise UpstreamError(f"{name}: the server answered with fewer entries than were sent")
+        raise UpstreamError("the server answered with fewer entries than were sent")
     failed = [e for e in entries if not str(e.get("response", {}).get("status", "")).startswith("2")]
     if failed:
-        raise UpstreamError(f"{name}: {len(failed)} entries were not stored")
+        raise UpstreamError(f"{len(failed)} entries were not stored")
