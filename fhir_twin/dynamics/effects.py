@@ -52,3 +52,11 @@ def onset(years_since_start: Array, tau: float) -> Array:
     if tau <= 0.0:
         return (np.asarray(years_since_start) > 0.0).astype(np.float64)
     return np.asarray(1.0 - np.exp(-t / tau))
+
+
+def full_effect(tau: float, follow_up: float) -> float:
+    """Factor from a log ratio averaged over a trial's follow-up, onset included, to the log ratio at full effect:
+    1 / mean of (1 - exp(-t/tau)) over 0..follow_up; 1 when either is 0."""
+    if tau <= 0.0 or follow_up <= 0.0:
+        return 1.0
+    return float(1.0 / (1.0 - tau / follow_up * -np.expm1(-follow_up / tau)))

@@ -77,7 +77,8 @@ class Effect:
 @dataclass(frozen=True, slots=True)
 class EventEffect:
     """How an intervention changes the hazard of `outcome`: either `via` a biomarker change (trial ratio per unit,
-    mappings/outcomes/trial-ratios.toml) or by the class's own trial ratio (95 % CI low..high). Never both."""
+    mappings/outcomes/trial-ratios.toml) or by the class's own trial ratio (95 % CI low..high). Never both.
+    follow_up_years: over which the trial averaged its ratio, onset included (0: the ratio is the full effect)."""
 
     outcome: str
     via: str = ""
@@ -85,6 +86,7 @@ class EventEffect:
     low: float = 1.0
     high: float = 1.0
     onset_years: float = 0.0
+    follow_up_years: float = 0.0
     dose: str = ""
     groups_all: tuple[str, ...] = ()
     groups_any: tuple[str, ...] = ()
@@ -200,7 +202,8 @@ class Interventions:
 
 @dataclass(frozen=True, slots=True)
 class TrialRatio:
-    """Hazard ratio of `outcome` for a change of `per` (canonical unit, signed) in `biomarker`, 95 % CI."""
+    """Hazard ratio of `outcome` for a change of `per` (canonical unit, signed) in `biomarker`, 95 % CI.
+    follow_up_years as in EventEffect."""
 
     biomarker: str
     outcome: str
@@ -210,6 +213,7 @@ class TrialRatio:
     high: float
     onset_years: float
     evidence: Evidence
+    follow_up_years: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ of the posterior that fall outside are moved to the end of the range.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fhir_twin.dynamics.equations import kfre, prevent
 from fhir_twin.dynamics.equations.equation import Equation, Input, Inputs
-from fhir_twin.dynamics.hazards import cumulative_hazard, growth, recalibrate
+from fhir_twin.dynamics.hazards import cumulative_hazard, growth, recalibrate, time_weights
 from fhir_twin.errors import Issue
 from fhir_twin.model.intervention import Outcomes
 from fhir_twin.model.scenario import EventRisk
@@ -44,6 +44,15 @@ class Baseline:
     growth: float
     title: str
     basis: tuple[str, ...]
+
+    def within(self, years: float) -> Baseline:
+        """The part of it that falls into the first `years` (itself when its horizon is not longer)."""
+        if years >= self.horizon:
+            return self
+        share = float(time_weights(np.array([0.0, years, self.horizon]), self.growth)[0])
+        return replace(
+            self, horizon=years, hazard=self.hazard * share, title=f"{self.title}, first {years:g} y"
+        )
 
 
 def baselines(twin: Twin, person: Person, outcomes: Outcomes) -> tuple[list[Baseline], list[Issue]]:

@@ -86,11 +86,15 @@ class _Ratios:
         key = (float(times[-1]), tuple(sorted(id(t) for t in terms)))
         if key not in self.made:
             middle = midpoints(times)
-            log = terms[0].log_ratio[:, None] * onset(middle - terms[0].delay, terms[0].tau)
+            log = terms[0].log_ratio[:, None] * _growth(terms[0], middle)
             for term in terms[1:]:
-                log += term.log_ratio[:, None] * onset(middle - term.delay, term.tau)
+                log += term.log_ratio[:, None] * _growth(term, middle)
             self.made[key] = np.exp(log, out=log)
         return self.made[key]
+
+
+def _growth(term: EventTerm, times: Array) -> Array:
+    return term.boost * onset(times - term.delay, term.tau)
 
 
 def interval(draws: Array) -> tuple[Array, Array]:
@@ -139,7 +143,7 @@ def risk_changes(
 
 
 def relative_effects(terms: list[EventTerm], basis: dict[str, str]) -> tuple[RelativeEffect, ...]:
-    """Hazard ratio at full onset of every outcome that a trial ratio speaks of, independent of any equation."""
+    """Hazard ratio, as trials averaged it, of every outcome that a trial ratio speaks of; needs no equation."""
     found = []
     for outcome in dict.fromkeys(t.outcome for t in terms):
         total = np.exp(np.sum([t.log_ratio for t in terms if t.outcome == outcome], axis=0))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fhir_twin.dynamics.effects import effect_size, log_ratio, percent_to_log
+from fhir_twin.dynamics.effects import effect_size, full_effect, log_ratio, percent_to_log
 from fhir_twin.model.intervention import (
     Effect,
     EventEffect,
@@ -40,13 +40,15 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class EventTerm:
-    """log hazard ratio (D,) of `outcome` at full onset; it grows with time constant tau after `delay` years."""
+    """log_ratio (D,): as the trials averaged it over their follow-up; `boost` times it is the full effect, reached
+    with time constant tau after `delay` years."""
 
     outcome: str
     intervention: str
     log_ratio: Array
     tau: float
     delay: float
+    boost: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,7 @@ def _event_terms(
                 trial.ratio, trial.low, trial.high, normal(f"ratio:{event.via}:{event.outcome}", person.draws)
             )
             term, tau = per_unit * change / trial.per, max(trial.onset_years, item.onset_years)
+            follow_up = trial.follow_up_years
         elif choice.from_dose:
             continue  # a class ratio says nothing about a higher dose of the same drug
         else:
@@ -216,7 +219,9 @@ def _event_terms(
             )  # trial ratios are by intention to treat
             share = -kept if choice.stop else kept
             term, tau = log_ratio(event.ratio, event.low, event.high, z) * share, event.onset_years
-        found.append(EventTerm(event.outcome, item.key, term, tau, choice.delay_years))
+            follow_up = event.follow_up_years
+        boost = full_effect(tau, follow_up)
+        found.append(EventTerm(event.outcome, item.key, term, tau, choice.delay_years, boost))
     return found
 
 

@@ -50,16 +50,20 @@ def simulate(
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What all scenarios of one patient share. now: hazards under "continue as now"; later: 30-year risks."""
+    """What all scenarios of one patient share. later: 30-year risks."""
 
     twin: Twin
     person: Person
     base: list[Baseline]
-    now: dict[str, Array]
     later: tuple[EventRisk, ...]
     issues: tuple[Issue, ...]
     interventions: Interventions
     outcomes: Outcomes
+
+    def until(self, years: float) -> tuple[list[Baseline], dict[str, Array]]:
+        """Baselines and their hazards within a scenario's horizon."""
+        base = [b.within(years) for b in self.base]
+        return base, {b.outcome: b.hazard for b in base}
 
 
 def _open(twin: Twin, interventions: Interventions, outcomes: Outcomes, draws: int) -> _Case:
@@ -68,7 +72,7 @@ def _open(twin: Twin, interventions: Interventions, outcomes: Outcomes, draws: i
     base, issues = baselines(twin, person, outcomes)
     base += death(twin.profile, outcomes, draws)
     later = long_term(twin, person, outcomes)
-    return _Case(twin, person, base, hazards(base, []), later, tuple(issues), interventions, outcomes)
+    return _Case(twin, person, base, later, tuple(issues), interventions, outcomes)
 
 
 def _height(twin: Twin) -> float | None:
@@ -81,12 +85,13 @@ def _trajectory(scenario: Scenario, case: _Case, course: tuple[Array, Array]) ->
     twin, person = case.twin, case.person
     times = edges(scenario.horizon_years)
     response = respond(scenario, person, case.interventions, case.outcomes)
+    base, now = case.until(scenario.horizon_years)
     shift, spread = _shifts(response.biomarkers, twin, person, times)
     mean, half = course[0] + shift, Z80 * np.sqrt(course[1] + spread)
-    then = hazards(case.base, response.events) if response.events else case.now
+    then = hazards(base, response.events) if response.events else now
     same = scenario.choices == CONTINUE.choices
     words = {c.intervention: case.interventions.get(c.intervention).route for c in scenario.choices}
-    gain = None if same else qaly_gain(case.base, case.now, then, case.outcomes, person.draws)
+    gain = None if same else qaly_gain(base, now, then, case.outcomes, person.draws)
     return Trajectory(
         scenario=scenario,
         biomarkers=twin.biomarkers,
@@ -94,8 +99,8 @@ def _trajectory(scenario: Scenario, case: _Case, course: tuple[Array, Array]) ->
         median=_to_unit(twin, mean),
         low=_to_unit(twin, mean - half),
         high=_to_unit(twin, mean + half),
-        risks=event_risks(case.base, then) + (case.later if same else ()),
-        changes=() if same else risk_changes(case.base, case.now, then),
+        risks=event_risks(base, then) + (case.later if same else ()),
+        changes=() if same else risk_changes(base, now, then),
         biomarker_changes=_changes(response.biomarkers, person),
         issues=(*case.issues, *_unusable(scenario, response)),
         relative=relative_effects(response.events, words),

@@ -68,12 +68,13 @@ def test_richest_model_whose_inputs_are_measured(make_twin: MakeTwin, run: Run) 
 
 
 def test_statin_ratio_is_the_trials_not_the_equations(make_twin: MakeTwin, run: Run) -> None:
-    """CTT: 0.78 per mmol/L on ASCVD. 43 % of 150 mg/dL is 1.668 mmol/L, ratio 0.661 once the effect is complete."""
+    """CTT: 0.78 per mmol/L on ASCVD. 43 % of 150 mg/dL is 1.668 mmol/L, ratio 0.661 on average over the trials' 4.8 years;
+    the first year counts half, so over ten years it is a little better, and never beyond a quarter per mmol/L."""
     _, statin = run(make_twin(sd=1e-6), (Choice("statin", "moderate"),))
     ratio = next(r.ratio for r in statin.relative if r.outcome == "ascvd")
     assert ratio == pytest.approx(0.78 ** (0.43 * 150 / 38.67), abs=0.004)
     late = -np.log1p(-_risk(statin, "ascvd")) / -np.log1p(-_risk(run(make_twin(sd=1e-6))[0], "ascvd"))
-    assert ratio < late < 1.10 * ratio  # the first years count less: the effect builds up
+    assert 0.75 ** (0.43 * 150 / 38.67) < late < ratio
 
 
 def test_treated_flag_never_changes_with_the_option(make_twin: MakeTwin, run: Run) -> None:
