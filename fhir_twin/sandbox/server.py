@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,8 +87,12 @@ def serve_sandbox(port: int = 0, now: Callable[[], datetime] = utc_now) -> Runni
     def application(environ: dict[str, Any], start: Any) -> Any:
         return holder["app"](environ, start)
 
-    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=_Quiet)
-    base = f"http://127.0.0.1:{server.server_port}/fhir"
+    with socket.create_server(
+        ("127.0.0.1", port)
+    ) as listener:  # werkzeug itself would exit when the port is taken
+        port, number = listener.getsockname()[1], listener.fileno()
+        server = make_server("127.0.0.1", port, application, threaded=True, request_handler=_Quiet, fd=number)
+    base = f"http://127.0.0.1:{port}/fhir"
     app = create_sandbox(base, now)
     holder["app"] = app
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
