@@ -24,10 +24,21 @@ from fhir_twin.model.twin import Array, Memory, Point, Profile, TreatmentTerm
 ROBUST = Robust()
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one group of readings did: gain 0..1, shift of the estimate in canonical units, weight after the gate, and
+    z = (value - forecast) / SD of the forecast, from everything before it."""
+
+    gain: float
+    shift: float
+    weight: float
+    z: float
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Assimilated:
     """mean (n,), covariance (n, n): current values; state (m,), state_covariance (m, m): everything; memory: where
-    the filter stands after the last visit; traces: one per group, (gain, shift, weight)."""
+    the filter stands after the last visit; traces: one per group."""
 
     mean: Array
     covariance: Array
@@ -35,7 +46,7 @@ class Assimilated:
     state_covariance: Array
     layout: Layout
     memory: Memory
-    traces: tuple[tuple[float, float, float], ...]
+    traces: tuple[Effect, ...]
 
 
 def start_memory(
@@ -110,10 +121,11 @@ def advance(
 def contributions(points: Sequence[Point], groups: Sequence[Group], result: Assimilated) -> tuple[Point, ...]:
     """The points with what each did: a group's gain and shift are shared evenly among its readings."""
     done = list(points)
-    for group, (gain, shift, weight) in zip(groups, result.traces, strict=True):
+    for group, effect in zip(groups, result.traces, strict=True):
         share = 1.0 / len(group.members)
+        gain, shift = effect.gain * share, effect.shift * share
         for index in group.members:
-            done[index] = replace(done[index], gain=gain * share, shift=shift * share, weight=weight)
+            done[index] = replace(done[index], gain=gain, shift=shift, weight=effect.weight)
     return tuple(done)
 
 
@@ -238,23 +250,29 @@ def regime_weights(memory: Memory) -> Array:
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
-def _effects(
-    traces: Sequence[Trace], table: Table, start: Memory, drift: Array
-) -> tuple[tuple[float, float, float], ...]:
-    """(gain, shift in canonical units, weight) per group, averaged over the slope regimes with the weights they have
-    once the visit is in (so a later visit does not rewrite what an earlier one did)."""
+def _effects(traces: Sequence[Trace], table: Table, start: Memory, drift: Array) -> tuple[Effect, ...]:
+    """What each group did, averaged over the slope regimes with the weights they have once the visit is in (so a later
+    visit does not rewrite what an earlier one did); its forecast with the weights from before it."""
     if not traces:
         return ()
-    gain, before, after, off, spread = (
+    gain, before, after, off, spread, density = (
         np.concatenate([getattr(t, name) for t in traces], axis=1) for name in Trace.__slots__
     )
-    exact = ~np.isnan(spread) & (table.bound == 0)
-    z = np.where(exact, (table.values - before) / spread, 0.0)
-    density = -0.5 * z * z - np.log(np.where(exact, spread, 1.0))
-    log_weights = start.log_weights[:, None] + density.sum(axis=2).cumsum(axis=1)
-    weights = np.exp(log_weights - log_weights.max(axis=0))
-    weights = (weights / weights.sum(axis=0))[:, :, None]
+    each = np.nan_to_num(density).sum(axis=2)
+    log_weights = start.log_weights[:, None] + each.cumsum(axis=1)
+    now, then = _normalised(log_weights), _normalised(log_weights - each)
     known = drift * (table.times - start.reference)[:, None]
-    shift = (weights * (np.exp(after + known) - np.exp(before + known))).sum(axis=0)
-    share, down = (weights * gain).sum(axis=0), (weights * off).sum(axis=0)
-    return tuple((float(share[p]), float(shift[p]), 1.0 - float(down[p])) for p in table.places)
+    shift = (now * (np.exp(after + known) - np.exp(before + known))).sum(axis=0)
+    share, down = (now * gain).sum(axis=0), (now * off).sum(axis=0)
+    expected = (then * before).sum(axis=0)
+    variance = (then * (spread**2 + (before - expected) ** 2)).sum(axis=0)
+    z = (table.values - expected) / np.sqrt(variance)
+    return tuple(
+        Effect(float(share[p]), float(shift[p]), 1.0 - float(down[p]), float(z[p])) for p in table.places
+    )
+
+
+def _normalised(log_weights: Array) -> Array:
+    """(c, V) log weights -> (c, V, 1) weights that sum to one over c."""
+    weights = np.exp(log_weights - log_weights.max(axis=0))
+    return np.asarray((weights / weights.sum(axis=0))[:, :, None], dtype=np.float64)

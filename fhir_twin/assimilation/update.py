@@ -61,9 +61,7 @@ def append(twin: Twin, arrived: CodedChart, biomarkers: BiomarkerSet) -> Twin | 
     result = advance(memory, groups, biomarkers, profile, years(arrived.chart.as_of))
     done = contributions(points, groups, result)
     kept = tuple(i for i in twin.issues if i.code != "business-rule")
-    return assemble(
-        arrived, biomarkers, profile, (*twin.points, *done), (*kept, *issues), result, refused
-    )
+    return assemble(arrived, biomarkers, profile, (*twin.points, *done), (*kept, *issues), result, refused)
 
 
 def _same_person(twin: Twin, profile: Profile) -> bool:
@@ -107,4 +105,3 @@ def _reported_egfr(points: Sequence[Point]) -> bool:
         p.biomarker == "egfr" and p.used and not any(f == "derived:creatinine" for f in p.flags)
         for p in points
     )
-

@@ -60,13 +60,15 @@ class Robust:
 @dataclass(frozen=True, slots=True)
 class Trace:
     """What each value did, all (P, V, k): gain h'K, forecast before and estimate after (model scale), off = how much
-    the gate turned it down (1 - weight), innovation SD."""
+    the gate turned it down (1 - weight); spread: SD of the forecast of this value, before the gate; density: its log
+    likelihood (0 for a bound)."""
 
     gain: Array
     before: Array
     after: Array
     off: Array
     spread: Array
+    density: Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ class Block:
         ph = self._load(terms, self.load_c[row])  # P h, (m, people)
         forecast, signal = _sum(self.mean, terms), _sum(ph, terms)  # h'm, h'P h
         innovation = self.values[visit, row] - forecast
-        spread = signal + self.noise[visit, row]
+        spread = raw = signal + self.noise[visit, row]
         weight = None
         if self.robust is not None:
             weight, jump = self._judge(visit, row, innovation, spread)
@@ -115,7 +115,7 @@ class Block:
             move, shrink = _censor(self.bound[visit, row], innovation, spread)
         self.innovations[visit, row], self.spreads[visit, row] = innovation, spread
         if self.trace is not None:
-            self._note(visit, row, forecast, signal, spread, move, shrink, weight)
+            self._note(visit, row, forecast, signal, (raw, spread), move, shrink, weight)
         gain = np.multiply(ph, 1.0 / spread, out=self.gain)
         self.seen[row] += self.observed[visit, row]
         self.mean += np.multiply(gain, move, out=self.shift)
@@ -176,16 +176,25 @@ class Block:
         row: int,
         forecast: Array,
         signal: Array,
-        spread: Array,
+        spreads: tuple[Array, Array],
         move: Array,
         shrink: Array | None,
         weight: Array | None,
     ) -> None:
         assert self.trace is not None
+        raw, spread = spreads
         gain = signal / spread
-        share = gain if shrink is None else gain * shrink
-        off = np.zeros_like(gain) if weight is None else 1.0 - weight
-        noted = (share, forecast, forecast + gain * move, off, np.sqrt(spread))
+        density = -0.5 * (np.log(2.0 * np.pi * spread) + self.innovations[visit, row] ** 2 / spread)
+        if self.bound is not None:
+            density = np.where(self.bound[visit, row] == 0, density, 0.0)
+        noted = (
+            gain if shrink is None else gain * shrink,
+            forecast,
+            forecast + gain * move,
+            np.zeros_like(gain) if weight is None else 1.0 - weight,
+            np.sqrt(raw),
+            density,
+        )
         for target, values in zip(self.trace, noted, strict=True):
             target[visit, row] = np.where(self.observed[visit, row], values, np.nan)
 
