@@ -115,9 +115,12 @@ def _model(type_: str) -> Any:
     from fhir.resources.R4B import get_fhir_model_class  # here, because loading it costs 0.2 s
 
     try:
-        return get_fhir_model_class(type_)
-    except (KeyError, LookupError, ImportError, AttributeError) as error:
+        model = get_fhir_model_class(type_)
+    except (ValueError, LookupError, ImportError, AttributeError) as error:
         raise LookupError(type_) from error
+    if "meta" not in model.model_fields:
+        raise LookupError(f"{type_} is a data type")
+    return model
 
 
 def _parse(model: Any, resource: Json, place: str) -> tuple[Any, list[Issue]]:

@@ -22,6 +22,7 @@ from fhir_twin.fhir.write_issue import write_finding
 from fhir_twin.fhir.write_provenance import write_provenance
 from fhir_twin.fhir.write_requests import request_identity, write_request
 from fhir_twin.fhir.write_risk import write_risk
+from fhir_twin.fhir.write_text import with_text
 from fhir_twin.model.plan import Plan, ProposedGoal
 
 Json = dict[str, Any]
@@ -41,9 +42,10 @@ def write_plan(plan: Plan, *, base: str, options: WriteOptions = DEFAULT_OPTIONS
     if not resources:
         return {"resourceType": "Bundle", "type": "transaction", "entry": []}
     resources.insert(0, write_device(context))
+    resources = [r if "text" in r else with_text(r) for r in resources]
     targets = [refer(_known(r)) for r in resources[1:]]
     entries = [_entry(r) for r in _digested(resources, context.base)]
-    provenance = write_provenance(plan, context, targets)
+    provenance = with_text(write_provenance(plan, context, targets))
     urn = context.identity("CarePlan", "provenance").urn
     entries.append(
         {"fullUrl": urn, "resource": provenance, "request": {"method": "POST", "url": "Provenance"}}

@@ -17,7 +17,7 @@ from fhir_twin.fhir.narrative import (
 from fhir_twin.fhir.write_goal import cited
 from fhir_twin.fhir.write_group import is_choice, ranked
 from fhir_twin.fhir.write_guidance import question_words
-from fhir_twin.fhir.write_words import change_words, estimate_words, risk_words
+from fhir_twin.fhir.write_words import estimate_words, expected_words, risk_words
 from fhir_twin.model.plan import Finding, Plan, ProposedGoal, Reason, Recommendation
 from fhir_twin.model.scenario import Rejection
 
@@ -26,6 +26,9 @@ BIAS = (
     "This is decision support for a clinician who can check its basis; it does not replace judgement. Do not "
     "accept a proposal only because software made it."
 )
+
+
+NO_HARMS = ("none listed in our knowledge base, which does not mean that there are none",)
 
 
 def write_narrative(plan: Plan) -> dict[str, str]:
@@ -97,16 +100,19 @@ def _recommendation(rec: Recommendation) -> str:
         grade += f"; number needed to treat {rec.number_needed_to_treat:.0f}"
     if rec.probability_best is not None:
         grade += f"; best option in {rec.probability_best * 100:.0f} % of simulations"
+    if rec.probability_harm is not None:
+        grade += f"; more events than without it in {rec.probability_harm * 100:.0f} % of simulations"
     facts = [
         _labelled("Dose", [rec.dose_text]),
         _reasons("Why", rec.why),
-        _labelled("Expected", [change_words(c) for c in rec.changes]),
-        _labelled("Harms", rec.harms) or text("Harms: none listed in our knowledge base."),
+        _labelled("Expected", expected_words(rec)),
+        _labelled("Harms", rec.harms or (NO_HARMS if rec.kind == "medication" and not stop else ())),
         _reasons("Caution, contraindications to check", rec.cautions),
         _labelled("Monitor", rec.monitoring),
         text(grade + "."),
         _labelled("Assumed", rec.assumptions),
         _labelled("Would change this", rec.what_would_change),
+        _labelled("Other options", rec.alternatives),
         _labelled("Evidence", [cited(c) for c in rec.citations]),
     ]
     return strong(title) + bullets(facts)

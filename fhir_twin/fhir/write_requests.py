@@ -20,7 +20,7 @@ from fhir_twin.fhir.write_elements import (
     references,
 )
 from fhir_twin.fhir.write_goal import cited
-from fhir_twin.fhir.write_words import change_words
+from fhir_twin.fhir.write_words import expected_words
 from fhir_twin.model.codes import NDC, RXNORM, SNOMED, UCUM
 from fhir_twin.model.plan import Recommendation
 
@@ -88,7 +88,7 @@ def rationale_notes(rec: Recommendation) -> list[Json]:
     """Why, what to expect, harms, cautions, monitoring, evidence: the proposal read alone must be safe."""
     parts = [
         f"Why: {_why(rec)}" if rec.why else "",
-        _join("Expected", (change_words(c) for c in rec.changes)),
+        _join("Expected", expected_words(rec)),
         _join("Harms", rec.harms),
         _join("Caution", (c.text for c in rec.cautions)),
         _join("Monitor", rec.monitoring),

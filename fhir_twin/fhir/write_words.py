@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fhir_twin.model.plan import Recommendation
 from fhir_twin.model.scenario import EventRisk, RiskChange
 from fhir_twin.model.twin import Estimate
 
@@ -64,3 +65,16 @@ def estimate_words(estimate: Estimate) -> tuple[str, str, str, str]:
         last = f", last {estimate.last.date().isoformat()}" if estimate.last else ""
         basis = f"{estimate.observations} own value{'' if estimate.observations == 1 else 's'}{last}"
     return estimate.biomarker.replace("-", " "), value, spread, basis
+
+
+def biomarker_words(change: tuple[str, float, float, float, str]) -> str:
+    """An expected change of a biomarker, (key, middle, low, high, unit), with its interval."""
+    biomarker, middle, low, high, unit = change
+    digits = 0 if abs(middle) >= 10 else 1
+    spread = f"{low:+.{digits}f} to {high:+.{digits}f}"
+    return f"{biomarker.replace('-', ' ')} {middle:+.{digits}f} {unit} (80 % interval {spread})"
+
+
+def expected_words(rec: Recommendation) -> list[str]:
+    """All that a proposal is expected to change: events first, then biomarkers."""
+    return [*map(change_words, rec.changes), *map(biomarker_words, rec.biomarker_changes)]

@@ -21,6 +21,7 @@ from fhir_twin.errors import InvalidInput
 from fhir_twin.fhir.digest import digest, stated
 from fhir_twin.fhir.identity import identity_of
 from fhir_twin.fhir.write import write_plan
+from fhir_twin.fhir.write_context import WriteOptions
 from fhir_twin.model.plan import Plan
 from fhir_twin.model.written import Written
 from fhir_twin.transport.fhir_server import FhirServer
@@ -260,6 +261,6 @@ def test_sources_unknown_to_the_server(bench: Bench) -> None:
 
 def test_desired_bundle_alone_is_accepted(bench: Bench) -> None:
     """The dry run's Bundle can be posted by hand: conditional updates (ID-2)."""
-    bundle = write_plan(bench.plan(), base=bench.base)
+    bundle = write_plan(bench.plan(), base=bench.base, options=WriteOptions(label="DEVAST"))
     answer = bench.server.transaction(bundle)
     assert all(e["response"]["status"].startswith("20") for e in answer["entry"])
