@@ -8,7 +8,7 @@ from fhir_twin.coding.findings import Desk
 from fhir_twin.coding.words import tokens, without_tag
 from fhir_twin.model.chart import Allergy
 from fhir_twin.model.coded import CodedAllergy
-from fhir_twin.model.codes import RXNORM
+from fhir_twin.model.codes import ATC, RXNORM
 
 NOT_DRUGS = ("food", "environment")
 UNKNOWN = "An allergen could not be recognised; drugs are not checked against it"
@@ -25,6 +25,12 @@ def code_allergy(allergy: Allergy, desk: Desk) -> CodedAllergy:
         if product is not None:
             classes = _cross(product.ingredients, drugs)
             return CodedAllergy(allergy, product.ingredients, classes, from_text=False, understood=True)
+    for code in allergy.concept.codes(ATC):
+        named_by = drugs.atc.get(code, ())
+        of_group = () if named_by else drugs.classes_of_atc(code)
+        if named_by or of_group:
+            classes = _cross(named_by, drugs) | frozenset(of_group)
+            return CodedAllergy(allergy, named_by, classes, from_text=False, understood=True)
     for text in _texts(allergy):
         named = name_drugs(text, drugs)
         if named.ingredients or named.class_words:

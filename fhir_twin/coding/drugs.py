@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_twin.coding.groups import closure
@@ -11,7 +11,7 @@ from fhir_twin.coding.words import key, tokens
 from fhir_twin.errors import KnowledgeError
 from mappings import Source
 
-FOLDER = "drug-classes"
+FOLDER, ATC_FILE = "drug-classes", "atc.tsv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class Product:
 @dataclass(frozen=True)
 class DrugCatalogue:
     """products: RxCUI (ingredient, combination or product) -> what it is. names: words -> what it is.
-    class_words: words -> class, for class-level allergens. harmless: allergens that are no drug."""
+    class_words: words -> class, for class-level allergens. harmless: allergens that are no drug. atc: ATC substance
+    code -> its ingredients. atc_groups: ATC group code -> classes."""
 
     ingredients: Mapping[str, Ingredient]
     classes: Mapping[str, DrugClass]
@@ -59,6 +60,13 @@ class DrugCatalogue:
     class_words: Mapping[tuple[str, ...], str]
     harmless: frozenset[tuple[str, ...]]
     wider: Mapping[str, frozenset[str]]
+    atc: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    atc_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def classes_of_atc(self, code: str) -> tuple[str, ...]:
+        """The classes of the narrowest group of this list that holds the ATC code, () when none does."""
+        starts = (code[:size] for size in range(len(code), 2, -1))
+        return next((self.atc_groups[s] for s in starts if s in self.atc_groups), ())
 
     def classes_of(self, ingredients: Iterable[str], own: Iterable[str] = ()) -> frozenset[str]:
         """Every class of these ingredients, with the unions they belong to."""
@@ -94,7 +102,10 @@ def load_drug_catalogue(source: Source) -> DrugCatalogue:
     words = {tokens(w): c.name for c in classes.values() for w in c.allergens}
     includes = {c.name: c.includes for c in classes.values()}
     wider = {name: closure(name, includes) for name in classes}
-    return DrugCatalogue(ingredients, classes, products, names, words, frozenset(harmless), wider)
+    atc, atc_groups = _atc(source, ingredients, classes)
+    return DrugCatalogue(
+        ingredients, classes, products, names, words, frozenset(harmless), wider, atc, atc_groups
+    )
 
 
 def _ingredient(file: str, entry: Mapping[str, Any], source: str) -> Ingredient:
@@ -173,10 +184,27 @@ def _add_products(
     source: Source, ingredients: Mapping[str, Ingredient], products: dict[str, Product]
 ) -> None:
     for file, rows in source.tsv(FOLDER):
-        for row in rows:
+        for row in rows if file != ATC_FILE else ():
             parts = tuple(row["ingredients"].split("|"))
             unknown = [p for p in parts if p not in ingredients]
             if unknown:
                 raise KnowledgeError(f"{FOLDER}/{file}: unknown ingredient {unknown[0]}")
             strength = float(row["strength"]) if row["strength"] else None
             products[row["rxcui"]] = Product(parts, strength)
+
+
+def _atc(
+    source: Source, ingredients: Mapping[str, Ingredient], classes: Mapping[str, DrugClass]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    substances: dict[str, tuple[str, ...]] = {}
+    groups: dict[str, tuple[str, ...]] = {}
+    for file, rows in source.tsv(FOLDER):
+        for row in rows if file == ATC_FILE else ():
+            named = tuple(filter(None, row["ingredients"].split("|")))
+            of = tuple(filter(None, row["classes"].split("|")))
+            if set(named) - ingredients.keys() or set(of) - classes.keys() or bool(named) == bool(of):
+                raise KnowledgeError(
+                    f"{FOLDER}/{file}: {row['atc']} needs known ingredients or known classes"
+                )
+            (substances if named else groups)[row["atc"]] = named or of
+    return substances, groups

@@ -9,7 +9,7 @@ from fhir_twin.coding.drug_text import NamedDrug, acts_locally, name_drugs, name
 from fhir_twin.coding.findings import Desk
 from fhir_twin.model.chart import Medication
 from fhir_twin.model.coded import CodedMedication
-from fhir_twin.model.codes import RXNORM, Concept
+from fhir_twin.model.codes import ATC, RXNORM, Concept
 
 FROM_DISPLAY, FROM_TEXT, FROM_START = 0.95, 0.9, 0.85
 
@@ -68,12 +68,20 @@ class DrugCoder:
                     self.desk.note("warning", "conflict", CONFLICT, source)
                 named = NamedDrug(product.ingredients)
                 return self._finish(named, words, product.strength, 1.0, from_text=False)
+        for code in concept.codes(ATC):
+            if code in self._drugs.atc:
+                return self._finish(NamedDrug(self._drugs.atc[code]), words, None, 1.0, from_text=False)
         for coding in concept.codings:
             named = name_drugs(coding.display, self._drugs)
             if named.ingredients:
                 return self._finish(named, words, None, FROM_DISPLAY, from_text=True)
         if spoken.ingredients or spoken.class_words:
             return self._finish(spoken, words, None, FROM_TEXT, from_text=True)
+        of_group = tuple(c for code in concept.codes(ATC) for c in self._drugs.classes_of_atc(code))
+        if of_group:
+            return self._finish(
+                NamedDrug((), tuple(dict.fromkeys(of_group))), words, None, 1.0, from_text=False
+            )
         start = name_of_start(concept.text, self._drugs)
         if start:
             return self._finish(NamedDrug(start), words, None, FROM_START, from_text=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from coding_charts import SmallCoder, chart, rxnorm, snomed, words
+from coding_charts import SmallCoder, chart, coded, rxnorm, snomed, words
 
 from fhir_twin.coding import code_chart, load_concept_maps
 from fhir_twin.model.chart import Allergy
@@ -37,6 +37,8 @@ def coded_allergy(concept, **more):
         (snomed("1", "Allergy to penicillin (finding)"), (), {"penicillin"}),
         (snomed("1", "Allergy to lisinopril (finding)"), ("lisinopril",), {"ace-inhibitor"}),
         (words("Bactrim"), ("sulfamethoxazole", "trimethoprim"), {"sulfonamide-antibiotic"}),
+        (coded("http://www.whocc.no/atc", "C09AA03"), ("lisinopril",), {"ace-inhibitor"}),
+        (coded("http://www.whocc.no/atc", "C10AA"), (), {"statin"}),
         (words("Lasix"), ("furosemide",), set()),
     ],
 )

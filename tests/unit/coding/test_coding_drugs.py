@@ -205,3 +205,25 @@ def test_several_codings_and_no_words():
     )
     assert coded_chart(drug(concept)).medications[0].ingredients == ("lisinopril",)
     assert coded_chart(drug(Concept())).medications[0].ingredients == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "display", "ingredients", "classes"),
+    [
+        ("C09AA05", "", ("ramipril",), {"ace-inhibitor", "ras-inhibitor", "bp-lowering"}),
+        (
+            "C03AA03",
+            "Hydrochlorothiazid",
+            ("hydrochlorothiazide",),
+            {"thiazide", "bp-lowering", "sulfonamide-nonantibiotic"},
+        ),
+        ("C09DX04", "", ("valsartan", "sacubitril"), {"arb", "arni", "ras-inhibitor", "bp-lowering"}),
+        ("C09AA08", "", (), {"ace-inhibitor", "ras-inhibitor", "bp-lowering"}),
+        ("C10AA99", "Simvastatin 20", ("simvastatin",), {"statin", "lipid-lowering"}),
+        ("Z99", "", (), set()),
+    ],
+)
+def test_atc_codes(code, display, ingredients, classes):
+    concept = Concept((Coding("http://www.whocc.no/atc", code, display),))
+    found = coded_chart(drug(concept)).medications[0]
+    assert (found.ingredients, found.classes) == (ingredients, classes)
