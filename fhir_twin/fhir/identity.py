@@ -33,9 +33,7 @@ KIND_OF_TYPE = {
 WRITE_ORDER = (*KIND_OF_TYPE, "Provenance")
 
 _GENERATION = re.compile(r"^([0-9a-f]{32})(?:-g([1-9][0-9]{0,5}))?$")
-_SOURCE = re.compile(
-    r"^(?:https?://[^\s]+/)?([A-Z][A-Za-z]{2,40})/([A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?$"
-)
+_SOURCE = re.compile(r"^([A-Z][A-Za-z]{2,40})/([A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?$")
 
 
 @dataclass(frozen=True, slots=True)
