@@ -22,6 +22,7 @@ COMMANDS = {
     "sandbox": ("sandbox", "start only the sandbox FHIR server with its sample patients"),
     "load": ("load", "load bundle files into a FHIR server (for tests and demos)"),
     "code": ("code", "code free text: the decision, the candidates, and why"),
+    "validate": ("validate", "run the scientific checks and write a report with plots"),
     "knowledge": ("knowledge", "check the knowledge files: keys, codes, ranges, citations"),
     "settings": ("settings", "list every option, its value and where it came from"),
 }

@@ -106,7 +106,7 @@ def parse_as_of(text: str | None) -> datetime:
 
 def summary(outcomes: list[Outcome]) -> str:
     """One line per patient and a total."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("patient", "state", "read", "coded", "values", "proposals", "rejected", "questions", "issues", "s")
     ]
     for o in outcomes:
