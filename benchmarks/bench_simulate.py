@@ -98,9 +98,13 @@ def equation_speed() -> None:
     rng = np.random.default_rng(3)
     n = 100_000
     batch = {
-        **{"age": rng.uniform(40, 79, n), "sex": np.where(rng.random(n) < 0.5, "female", "male")},
-        **{"total_cholesterol": rng.uniform(150, 300, n), "hdl": rng.uniform(30, 80, n)},
-        **{"sbp": rng.uniform(100, 180, n), "bmi": rng.uniform(20, 38, n), "egfr": rng.uniform(20, 110, n)},
+        "age": rng.uniform(40, 79, n),
+        "sex": np.where(rng.random(n) < 0.5, "female", "male"),
+        "total_cholesterol": rng.uniform(150, 300, n),
+        "hdl": rng.uniform(30, 80, n),
+        "sbp": rng.uniform(100, 180, n),
+        "bmi": rng.uniform(20, 38, n),
+        "egfr": rng.uniform(20, 110, n),
         **{k: rng.random(n) < 0.3 for k in ("diabetes", "smoker", "bp_treated", "statin")},
     }
     equation = EQUATIONS["prevent_base_10y_cvd"]

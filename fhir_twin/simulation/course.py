@@ -37,8 +37,9 @@ def natural_course(twin: Twin, known: BiomarkerSet, times: Array) -> tuple[Array
 def _ageing(twin: Twin, known: BiomarkerSet) -> Array:
     """Known change per year (model scale), in the twin's order; the mean of both sexes when sex is unknown."""
     rates = []
+    models = {m.key: m for m in known.models}
     for key in twin.biomarkers:
-        ageing = known.model(key).ageing if key in known.keys else {}
+        ageing = models[key].ageing if key in models else {}
         if twin.profile.sex in ageing:
             rates.append(ageing[str(twin.profile.sex)])
         else:
@@ -49,9 +50,10 @@ def _ageing(twin: Twin, known: BiomarkerSet) -> Array:
 def _without_state(twin: Twin, known: BiomarkerSet, times: Array, drift: Array) -> tuple[Array, Array]:
     """For a twin that carries only current values: they stay, and uncertainty grows by the walk and the fluctuation."""
     variance = np.tile(np.diagonal(twin.covariance), (len(times), 1))
+    models = {m.key: m for m in known.models}
     for i, key in enumerate(twin.biomarkers):
-        if key in known.keys:
-            model = known.model(key)
+        if key in models:
+            model = models[key]
             decay = (
                 np.exp(-times / model.fluctuation_tau) if model.fluctuation_sd > 0 else np.ones_like(times)
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fhir_twin.dynamics.effects import Z95
-from fhir_twin.dynamics.hazards import risk, time_weights
+from fhir_twin.dynamics.hazards import time_weights
 from fhir_twin.model.intervention import Outcomes
 from fhir_twin.model.twin import Array, Profile
 from fhir_twin.simulation.baseline import Baseline
@@ -37,21 +37,23 @@ def death(profile: Profile, outcomes: Outcomes, draws: int) -> list[Baseline]:
     return [Baseline("death", HORIZON, np.full(draws, yearly.sum()), rate, TITLE, basis)]
 
 
-def qaly_gain(
-    baselines: list[Baseline], now: dict[str, Array], then: dict[str, Array], outcomes: Outcomes, draws: int
-) -> Array | None:
-    """QALYs (draws,) gained by fewer events within each event's own horizon; None without any absolute risk.
+def qaly_gain(baselines: list[Baseline], before: Array, after: Array, outcomes: Outcomes) -> Array | None:
+    """QALYs (D,) gained by fewer events within each event's own horizon; None without any absolute risk.
 
+    before, after: risks (outcomes, D) in the order of the baselines.
     An event costs its utility decrement for each year lived after it: the change of risk times the mean time that
     is left of the horizon when such events happen. Length of life is not counted (the life table is not
     personal), so this is a lower bound."""
     gains = []
+    places = {b.outcome: row for row, b in enumerate(baselines)}
+    draws = before.shape[-1]
     for outcome, decrement, se, _ in outcomes.utilities:
-        item = next((b for b in baselines if b.outcome == outcome), None)
-        if item is None:
+        if outcome not in places:
             continue
+        row = places[outcome]
+        item = baselines[row]
         times = edges(item.horizon)
         left = float(np.sum(time_weights(times, item.growth) * (item.horizon - midpoints(times))))
         loss = np.maximum(decrement + se * np.clip(normal(f"utility:{outcome}", draws), -Z95, Z95), 0.0)
-        gains.append(loss * left * (risk(now[outcome]) - risk(then[outcome])))
+        gains.append(loss * left * (before[row] - after[row]))
     return np.asarray(np.sum(gains, axis=0)) if gains else None

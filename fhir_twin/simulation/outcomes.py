@@ -18,6 +18,7 @@ from fhir_twin.simulation.responses import EventTerm
 
 PARTS = {"ascvd": ("mi", "stroke"), "cvd": ("ascvd", "heart-failure")}
 WHOLE = {"mi": "ascvd", "stroke": "ascvd"}
+ENDS = (0.1, 0.9)
 
 
 def hazards(baselines: list[Baseline], terms: list[EventTerm]) -> dict[str, Array]:
@@ -99,45 +100,40 @@ def _growth(term: EventTerm, times: Array) -> Array:
 
 def interval(draws: Array) -> tuple[Array, Array]:
     """Ends of the 80 % interval over the last axis (linear interpolation, as np.quantile does)."""
-    ordered = np.sort(draws, axis=-1)
     last = draws.shape[-1] - 1
-    ends = []
-    for share in (0.1, 0.9):
-        below = int(share * last)
-        part = share * last - below
-        above = min(below + 1, last)
-        ends.append(ordered[..., below] * (1.0 - part) + ordered[..., above] * part)
-    return ends[0], ends[1]
+    below = [int(share * last) for share in ENDS]
+    above = [min(b + 1, last) for b in below]
+    ordered = np.partition(draws, sorted({*below, *above}), axis=-1)
+    parts = [share * last - b for share, b in zip(ENDS, below, strict=True)]
+    low, high = (
+        ordered[..., b] * (1.0 - part) + ordered[..., a] * part
+        for b, a, part in zip(below, above, parts, strict=True)
+    )
+    return low, high
 
 
-def event_risks(baselines: list[Baseline], hazard: dict[str, Array]) -> tuple[EventRisk, ...]:
-    """Mean over draws with the 80 % interval, in the order of the baselines."""
-    if not baselines:
-        return ()
-    draws = risk(np.stack([hazard[b.outcome] for b in baselines]))
+def stacked(baselines: list[Baseline], hazard: dict[str, Array]) -> Array:
+    """Risks (outcomes, D) in the order of the baselines."""
+    return risk(np.stack([hazard[b.outcome] for b in baselines])) if baselines else np.zeros((0, 2))
+
+
+def event_risks(baselines: list[Baseline], draws: Array) -> tuple[EventRisk, ...]:
+    """Mean over draws (outcomes, D) with the 80 % interval, in the order of the baselines."""
     low, high = interval(draws)
+    mean = draws.mean(axis=1)
     return tuple(
-        EventRisk(
-            b.outcome, b.horizon, float(draws[i].mean()), float(low[i]), float(high[i]), b.title, b.basis
-        )
+        EventRisk(b.outcome, b.horizon, float(mean[i]), float(low[i]), float(high[i]), b.title, b.basis)
         for i, b in enumerate(baselines)
     )
 
 
-def risk_changes(
-    baselines: list[Baseline], now: dict[str, Array], then: dict[str, Array]
-) -> tuple[RiskChange, ...]:
-    """Difference of risk draw by draw (common random numbers)."""
-    if not baselines:
-        return ()
-    before = risk(np.stack([now[b.outcome] for b in baselines]))
-    difference = risk(np.stack([then[b.outcome] for b in baselines])) - before
+def risk_changes(baselines: list[Baseline], before: Array, after: Array) -> tuple[RiskChange, ...]:
+    """Difference of risk (outcomes, D) draw by draw (common random numbers)."""
+    difference = after - before
     low, high = interval(difference)
-    better = (difference < 0.0).mean(axis=1)
+    mean, better = difference.mean(axis=1), (difference < 0.0).mean(axis=1)
     return tuple(
-        RiskChange(
-            b.outcome, b.horizon, float(difference[i].mean()), float(low[i]), float(high[i]), float(better[i])
-        )
+        RiskChange(b.outcome, b.horizon, float(mean[i]), float(low[i]), float(high[i]), float(better[i]))
         for i, b in enumerate(baselines)
     )
 
@@ -146,9 +142,9 @@ def relative_effects(terms: list[EventTerm], basis: dict[str, str]) -> tuple[Rel
     """Hazard ratio, as trials averaged it, of every outcome that a trial ratio speaks of; needs no equation."""
     found = []
     for outcome in dict.fromkeys(t.outcome for t in terms):
-        total = np.exp(np.sum([t.log_ratio for t in terms if t.outcome == outcome], axis=0))
-        low, high = interval(total)
+        total = np.sum([t.log_ratio for t in terms if t.outcome == outcome], axis=0)
+        low, high = np.exp(interval(total))
         words = "; ".join(dict.fromkeys(basis[t.intervention] for t in terms if t.outcome == outcome))
-        share = float((total < 1.0).mean())
-        found.append(RelativeEffect(outcome, float(np.median(total)), float(low), float(high), share, words))
+        share, middle = float((total < 0.0).mean()), float(np.exp(total.mean()))
+        found.append(RelativeEffect(outcome, middle, float(low), float(high), share, words))
     return tuple(found)

@@ -22,7 +22,14 @@ from fhir_twin.simulation.course import natural_course
 from fhir_twin.simulation.draws import DRAWS, posterior
 from fhir_twin.simulation.grid import edges
 from fhir_twin.simulation.mortality import death, qaly_gain
-from fhir_twin.simulation.outcomes import event_risks, hazards, interval, relative_effects, risk_changes
+from fhir_twin.simulation.outcomes import (
+    event_risks,
+    hazards,
+    interval,
+    relative_effects,
+    risk_changes,
+    stacked,
+)
 from fhir_twin.simulation.responses import BiomarkerTerm, Person, Response, respond
 
 CHANGE_AT = 1.0  # years after the start at which biomarker changes are reported
@@ -44,7 +51,8 @@ def simulate(
     if twin.refused or twin.profile.deceased or not scenarios:
         return ()
     case = _open(twin, interventions, outcomes, draws)
-    courses = {s.horizon_years: natural_course(twin, biomarkers, edges(s.horizon_years)) for s in scenarios}
+    horizons = dict.fromkeys(s.horizon_years for s in scenarios)
+    courses = {years: natural_course(twin, biomarkers, edges(years)) for years in horizons}
     return tuple(_trajectory(s, case, courses[s.horizon_years]) for s in scenarios)
 
 
@@ -86,12 +94,13 @@ def _trajectory(scenario: Scenario, case: _Case, course: tuple[Array, Array]) ->
     times = edges(scenario.horizon_years)
     response = respond(scenario, person, case.interventions, case.outcomes)
     base, now = case.until(scenario.horizon_years)
+    before = stacked(base, now)
     shift, spread = _shifts(response.biomarkers, twin, person, times)
     mean, half = course[0] + shift, Z80 * np.sqrt(course[1] + spread)
-    then = hazards(base, response.events) if response.events else now
+    after = stacked(base, hazards(base, response.events)) if response.events else before
     same = scenario.choices == CONTINUE.choices
     words = {c.intervention: case.interventions.get(c.intervention).route for c in scenario.choices}
-    gain = None if same else qaly_gain(base, now, then, case.outcomes, person.draws)
+    gain = None if same else qaly_gain(base, before, after, case.outcomes)
     return Trajectory(
         scenario=scenario,
         biomarkers=twin.biomarkers,
@@ -99,8 +108,8 @@ def _trajectory(scenario: Scenario, case: _Case, course: tuple[Array, Array]) ->
         median=_to_unit(twin, mean),
         low=_to_unit(twin, mean - half),
         high=_to_unit(twin, mean + half),
-        risks=event_risks(base, then) + (case.later if same else ()),
-        changes=() if same else risk_changes(base, now, then),
+        risks=event_risks(base, after) + (case.later if same else ()),
+        changes=() if same else risk_changes(base, before, after),
         biomarker_changes=_changes(response.biomarkers, person),
         issues=(*case.issues, *_unusable(scenario, response)),
         relative=relative_effects(response.events, words),
