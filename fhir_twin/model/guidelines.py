@@ -88,6 +88,17 @@ class Aim:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """Options that are proposed only when `when` holds (it may name the simulated risk); else rejected with
+    `reason`."""
+
+    interventions: frozenset[str]
+    when: Predicate
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """How options are ordered. weights: outcome -> what one event counts (a judgement, written down in
     mappings/guidelines/ranking.toml); covers: composite outcome -> outcomes inside it, which then do not count
@@ -112,6 +123,7 @@ class Guidelines:
     screening: tuple[DueRule, ...] = ()
     ranking: Ranking = field(default_factory=Ranking)
     aims: tuple[Aim, ...] = ()
+    gates: tuple[Gate, ...] = ()
     measures: Mapping[str, Coding] = field(default_factory=dict)
     units: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -61,6 +61,8 @@ def _due(guidelines: Guidelines, vocabulary: Vocabulary) -> Iterator[str]:
 
 def _ranking(guidelines: Guidelines, vocabulary: Vocabulary) -> Iterator[str]:
     yield from _unknown("ranking", guidelines.ranking.weights, set(RISKS))
+    for gate in guidelines.gates:
+        yield from vocabulary.wrong(gate.when, "gate")
     for aim in guidelines.aims:
         yield from _unknown(f"aim {aim.key}", aim.classes, vocabulary.drugs)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fhir_twin.model.codes import Concept
-from fhir_twin.model.intervention import Dose, Evidence, Intervention
+from fhir_twin.model.intervention import Dose, EventEffect, Evidence, Intervention
 from fhir_twin.model.plan import Citation, Reason, Recommendation
 from fhir_twin.model.rules import Predicate
 from fhir_twin.model.scenario import EventRisk, RiskChange
 from fhir_twin.recommendation.case import Case
-from fhir_twin.recommendation.rank import Option, counted
+from fhir_twin.recommendation.rank import Option, counted, proven_effects
 
 OUTCOME = {
     "cvd": "cardiovascular disease (heart attack, stroke, heart failure)",
@@ -85,10 +85,19 @@ def _why(option: Option, indication: Predicate | None, case: Case) -> tuple[Reas
     facts = case.facts(indication) if indication else ()
     reasons = [Reason(_sentence(fact.text), fact.sources) for fact in facts]
     reasons += [_baseline(risk) for risk in case.risks if _moves(risk, _main(option, case))]
+    if option.events is None:
+        reasons += [_trial(effect) for effect in proven_effects(intervention, case)]
     if intervention.indication_text:
         guideline = f" ({intervention.guideline})" if intervention.guideline else ""
         reasons.append(Reason(f"Who may benefit: {intervention.indication_text.rstrip('.')}{guideline}."))
     return tuple(reasons)
+
+
+def _trial(effect: EventEffect) -> Reason:
+    """A trial ratio in words, for patients whose absolute risk no equation gives."""
+    name = OUTCOME.get(effect.outcome, effect.outcome)
+    ratio = f"{effect.ratio:.2f} times as frequent (95 % interval {effect.low:.2f} to {effect.high:.2f})"
+    return Reason(f"In trials {name} was {ratio}; no equation gives this patient's absolute risk.")
 
 
 def _main(option: Option, case: Case) -> tuple[RiskChange, ...]:

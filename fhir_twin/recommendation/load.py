@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from fhir_twin.model.codes import LOINC, SNOMED, Coding
-from fhir_twin.model.guidelines import Aim, DueRule, GoalRule, GoalVariant, Guidelines, Ranking
+from fhir_twin.model.guidelines import Aim, DueRule, Gate, GoalRule, GoalVariant, Guidelines, Ranking
 from fhir_twin.model.rules import Evidence
 from fhir_twin.rules.parse import parse
 from fhir_twin.rules.tables import cited, only, read_evidence
 from mappings import Source
 
-TOP = {"measures", "goal", "gap", "ranking", "aim", "evidence"}
+TOP = {"measures", "goal", "gap", "ranking", "aim", "gate", "evidence"}
 GOAL = {"key", "description", "when", "unless", "variant", "comparator", "relative", "due_days", "category"}
 GOAL |= {"priority", "addresses", "evidence"}
 DUE = {
@@ -40,6 +40,7 @@ def load_guidelines(source: Source) -> Guidelines:
     gaps: list[DueRule] = []
     ranking = Ranking()
     aims: list[Aim] = []
+    gates: list[Gate] = []
     measures: dict[str, list[str]] = {}
     for name, table in source.toml("guidelines"):
         only(table, TOP, name)
@@ -48,6 +49,7 @@ def load_guidelines(source: Source) -> Guidelines:
         goals += [_goal(row, f"{name}: {row.get('key')}", evidence) for row in table.get("goal", ())]
         gaps += [_due(row, f"{name}: {row.get('key')}", evidence) for row in table.get("gap", ())]
         aims += [_aim(row, name) for row in table.get("aim", ())]
+        gates += [_gate(row, name, evidence) for row in table.get("gate", ())]
         if "ranking" in table:
             ranking = _ranking(table["ranking"], name)
     _measured(goals, measures)
@@ -57,6 +59,7 @@ def load_guidelines(source: Source) -> Guidelines:
         screening=_screening(source),
         ranking=ranking,
         aims=tuple(aims),
+        gates=tuple(gates),
         measures={key: Coding(LOINC, row[0], row[1]) for key, row in measures.items()},
         units={key: (row[2], row[3]) for key, row in measures.items()},
         aliases={key: tuple(row[4:]) for key, row in measures.items()},
@@ -142,6 +145,12 @@ def _aim(row: Mapping[str, Any], where: str) -> Aim:
     return Aim(
         row["key"], frozenset(row["classes"]), row["at_first"], row["next"], row.get("more", 0), more_when
     )
+
+
+def _gate(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> Gate:
+    only(row, {"interventions", "when", "reason", "evidence"}, where)
+    when = parse(row["when"], where)
+    return Gate(frozenset(row["interventions"]), when, row["reason"], cited(row, evidence, where))
 
 
 def _measured(goals: list[GoalRule], measures: Mapping[str, list[str]]) -> None:

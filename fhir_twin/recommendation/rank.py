@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from fhir_twin.model.guidelines import Ranking
-from fhir_twin.model.intervention import Intervention
+from fhir_twin.model.intervention import EventEffect, Intervention
 from fhir_twin.model.scenario import Choice, RiskChange, Trajectory
 from fhir_twin.model.twin import Z80
 from fhir_twin.recommendation.case import Case
@@ -33,6 +33,7 @@ class Option:
     better: float
     closed: float
     met: tuple[str, ...]
+    proven: bool = False
 
     @property
     def key(self) -> str:
@@ -55,8 +56,22 @@ def options(case: Case, targets: tuple[Target, ...]) -> tuple[Option, ...]:
         )
         closed, met = _closed(trajectory, targets, case)
         intervention = case.interventions.get(choice.intervention)
-        found.append(Option(trajectory, intervention, choice, events, error, better, closed, met))
+        proven = bool(proven_effects(intervention, case))
+        found.append(Option(trajectory, intervention, choice, events, error, better, closed, met, proven))
     return tuple(found)
+
+
+def proven_effects(intervention: Intervention, case: Case) -> tuple[EventEffect, ...]:
+    """Trial ratios below 1 (whole 95 % interval) that hold for this patient's condition groups."""
+    groups = case.twin.profile.groups | case.twin.profile.ever
+    return tuple(
+        e
+        for e in intervention.events
+        if not e.via
+        and e.high < 1.0
+        and (not e.groups_any or groups & set(e.groups_any))
+        and not groups & set(e.groups_none)
+    )
 
 
 def counted(changes: tuple[RiskChange, ...], ranking: Ranking) -> tuple[RiskChange, ...]:
@@ -105,9 +120,12 @@ def _closed(trajectory: Trajectory, targets: tuple[Target, ...], case: Case) -> 
 
 
 def worth(option: Option, ranking: Ranking) -> bool:
-    """Does it help enough to be proposed? Fewer events in most draws, or a real step towards an unmet goal."""
+    """Does it help enough to be proposed? Fewer events in most draws, or a real step towards an unmet goal, or,
+    where no equation gives an absolute risk, a strong recommendation with proven fewer events."""
     fewer = option.events is not None and option.events <= -ranking.least_events
     if fewer and option.better >= ranking.least_better:
+        return True
+    if option.events is None and option.proven and option.intervention.strength.startswith("strong"):
         return True
     harmful = option.events is not None and option.events > ranking.least_events
     return not harmful and bool(option.met) and option.closed >= ranking.least_gap

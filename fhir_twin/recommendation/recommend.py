@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fhir_twin.model.coded import CodedChart
-from fhir_twin.model.guidelines import Guidelines
+from fhir_twin.model.guidelines import Gate, Guidelines
 from fhir_twin.model.intervention import Interventions
 from fhir_twin.model.plan import Plan, Recommendation
 from fhir_twin.model.rules import SafetyRules
@@ -90,7 +90,9 @@ def _choose(
     ranking = case.guidelines.ranking
     scored = options(case, targets)
     rejected = [_unproven(o) for o in scored if not citations(o.intervention)]
-    sound = tuple(o for o in scored if citations(o.intervention))
+    closed = {o.key: gate for o in scored for gate in case.guidelines.gates if _shut(gate, o, case)}
+    rejected += [_gated(o, closed[o.key]) for o in scored if o.key in closed]
+    sound = tuple(o for o in scored if citations(o.intervention) and o.key not in closed)
     rejected += [_too_little(o) for o in sound if not worth(o, ranking)]
     families = best_of_families(tuple(o for o in sound if worth(o, ranking)))
     first_steps, later = first_and_later(families, case)
@@ -102,6 +104,15 @@ def _choose(
         recommendation(best, others, place, case) for (best, others), place in zip(shown, places, strict=True)
     )
     return chosen, tuple(rejected)
+
+
+def _shut(gate: Gate, option: Option, case: Case) -> bool:
+    return option.intervention.key in gate.interventions and not case.holds(gate.when)
+
+
+def _gated(option: Option, gate: Gate) -> Rejection:
+    source = "; ".join(e.text for e in gate.evidence)
+    return Rejection(option.trajectory.scenario, "gate", "not-indicated", gate.reason, (), source)
 
 
 def _unproven(option: Option) -> Rejection:

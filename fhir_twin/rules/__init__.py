@@ -5,6 +5,8 @@ judge(coded, twin, key, ingredients, classes, safety) -> Verdict(blocked, cautio
 """
 
 from fhir_twin.model.rules import Hit, Predicate, SafetyRules, Verdict
+from fhir_twin.rules.check import check_safety
+from fhir_twin.rules.consent import consent_refusal
 from fhir_twin.rules.load import load_safety
 from fhir_twin.rules.parse import parse
 from fhir_twin.rules.predicates import evaluate, holds
@@ -17,6 +19,8 @@ __all__ = [
     "Predicate",
     "SafetyRules",
     "Verdict",
+    "check_safety",
+    "consent_refusal",
     "evaluate",
     "holds",
     "judge",

@@ -60,6 +60,7 @@ from fhir_twin.simulation import load_interventions, load_outcomes, propose_scen
 from mappings import Source
 
 AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DRAWS = 200  # enough for which option comes, and fast
 FOLDER = Path(__file__).parent / "situations"
 
 
@@ -92,12 +93,28 @@ def known() -> Known:
 
 
 def situations() -> list[dict[str, Any]]:
-    """All situations of all files, in order."""
-    return [
-        row
-        for path in sorted(FOLDER.glob("*.toml"))
-        for row in tomllib.loads(path.read_text("utf-8"))["situation"]
-    ]
+    """All situations of all files, in order; each laid over the base (of bases.toml) that it names."""
+    bases = tomllib.loads((FOLDER / "bases.toml").read_text("utf-8"))
+    found = []
+    for path in sorted(FOLDER.glob("*.toml")):
+        rows = tomllib.loads(path.read_text("utf-8")).get("situation", ())
+        found += [{**_laid(bases, row), "file": path.stem} for row in rows]
+    return found
+
+
+def _laid(bases: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """Lists of problems, drugs and allergies add to those of the base; tables merge; the rest replaces.
+    A laboratory value of "none" takes the base's away."""
+    base = bases[row["base"]] if "base" in row else {}
+    if "base" in base:
+        base = _laid(bases, base)
+    merged = {**base, **row}
+    for key in ("problems", "drugs", "allergies", "family"):
+        merged[key] = [*base.get(key, ()), *row.get(key, ())]
+    for key in ("labs", "days"):
+        merged[key] = {**base.get(key, {}), **row.get(key, {})}
+    merged["labs"] = {key: value for key, value in merged["labs"].items() if value != "none"}
+    return merged
 
 
 def coded_chart(row: dict[str, Any]) -> CodedChart:
@@ -131,14 +148,14 @@ def plan_for(coded: CodedChart) -> Plan:
     k = known()
     twin = build_twin(coded, k.biomarkers)
     proposals = propose_scenarios(coded, twin, k.interventions, k.safety)
-    trajectories = simulate(twin, proposals.scenarios, k.biomarkers, k.interventions, k.outcomes)
+    trajectories = simulate(twin, proposals.scenarios, k.biomarkers, k.interventions, k.outcomes, draws=DRAWS)
     return recommend(
         coded, twin, proposals, trajectories, k.interventions, k.guidelines, k.safety, version="test"
     )
 
 
 def _born(age: float) -> date:
-    return (AS_OF - timedelta(days=age * 365.25)).date()
+    return (AS_OF - timedelta(days=(age + 0.2) * 365.25)).date()
 
 
 def _problem(index: int, text: str) -> CodedProblem:
