@@ -174,7 +174,7 @@ def _ignite(
 
     Responses to classes of one family are alike: the deviation of the later drug is regressed on that of the
     earlier one, d2 = rho (s2/s1) d1 + e."""
-    effect = _effect(known.models[row], term.drug_class)
+    effect = replace(_effect(known.models[row], term.drug_class), mean=term.trial)
     mean, covariance = memory.mean.copy(), memory.covariance.copy()
     at = memory.time if term.start == -math.inf else max(term.start, memory.time)
     load = layout.loadings(np.array([at]), memory.reference)[0][row]

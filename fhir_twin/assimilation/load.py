@@ -211,6 +211,9 @@ def _treatment(row: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> Trea
         family=row.get("family", ""),
         correlation=float(row.get("correlation", 0.0)),
         verified=all(evidence[i].verified for i in row["evidence"]),
+        doses=tuple(
+            (d["ingredient"], float(d["mg"]), math.log1p(float(d["relative"]))) for d in row.get("dose", [])
+        ),
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from math import inf
 
+import numpy as np
+
 from fhir_twin.assimilation.clock import years
 from fhir_twin.model.biomarker import BiomarkerSet, TreatmentEffect
 from fhir_twin.model.coded import CodedChart, CodedMedication
@@ -40,16 +42,35 @@ def _term(
     end = _end(dated, as_of)
     if end <= start or end <= reference or (start <= reference and end == inf):
         return None
+    trial = dose_mean(effect, max(dated, key=_started))
     return TreatmentTerm(
         biomarker=biomarker,
         drug_class=effect.drug_class,
         start=start if start > reference else -inf,
         end=end,
         onset=effect.onset,
-        mean=effect.mean,
+        mean=trial,
+        trial=trial,
         spread=effect.spread,
         sources=tuple(sorted({m.medication.source for m in dated})),
     )
+
+
+def _started(drug: CodedMedication) -> tuple[float, str]:
+    start = drug.medication.start
+    return (years(start) if start is not None else -inf, drug.medication.source)
+
+
+def dose_mean(effect: TreatmentEffect, drug: CodedMedication) -> float:
+    """The trial's mean at this drug's daily dose, linear in ln(dose) between published doses and held beyond them; the
+    class mean where the dose is not known or was not published."""
+    known = sorted((mg, mean) for name, mg, mean in effect.doses if name in drug.ingredients)
+    if not known or drug.daily_dose is None or drug.daily_dose <= 0:
+        return effect.mean
+    if len(known) == 1:
+        return known[0][1] if drug.daily_dose == known[0][0] else effect.mean
+    doses, means = zip(*known, strict=True)
+    return float(np.interp(np.log(drug.daily_dose), np.log(doses), means))
 
 
 def _end(drugs: list[CodedMedication], as_of: float) -> float:

@@ -146,7 +146,9 @@ def _drugs(
         for m in model.models:
             for e in m.treatments:
                 if e.drug_class == drug_class:
-                    term = TreatmentTerm(m.key, drug_class, -np.inf, np.inf, e.onset, e.mean, e.spread)
+                    term = TreatmentTerm(
+                        m.key, drug_class, -np.inf, np.inf, e.onset, e.mean, e.spread, (), e.mean
+                    )
                     found.append((term, begin))
     return found
 

@@ -101,7 +101,8 @@ class TreatmentEffect:
     """What a drug class does to this biomarker. mean: change on the model scale at `baseline` (canonical unit) and
     standard dose; per_unit: further change of the effect, canonical units per canonical unit above `baseline`;
     spread: SD between people (model scale); onset: years to 1 - 1/e of the effect; family: classes of one family
-    share `correlation` of their personal response."""
+    share `correlation` of their personal response; doses: (ingredient, mg per day, mean) where the effect was published
+    by dose."""
 
     drug_class: str
     mean: float
@@ -112,6 +113,7 @@ class TreatmentEffect:
     family: str = ""
     correlation: float = 0.0
     verified: bool = False
+    doses: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ class Estimate:
 class TreatmentTerm:
     """A drug class that started (or stopped) while the person was under observation: its own response state.
     start, end: years since 2000-01-01 UTC (end = inf while it goes on). baseline: the estimate when it started,
-    canonical unit; mean, spread: the trial prior of the response (model scale)."""
+    canonical unit; trial: the trial's mean at this dose; mean, spread: the prior of this person's response, once the
+    drug has started adapted to the level it started from (model scale)."""
 
     biomarker: str
     drug_class: str
@@ -106,6 +107,7 @@ class TreatmentTerm:
     mean: float
     spread: float
     sources: tuple[str, ...] = ()
+    trial: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -83,7 +83,15 @@ def recover(person: Person):
         effect = next(t for t in KNOWN.models[0].treatments if t.drug_class == "ace-inhibitor")
         terms = (
             TreatmentTerm(
-                "sbp", "ace-inhibitor", person.start, np.inf, effect.onset, effect.mean, effect.spread
+                "sbp",
+                "ace-inhibitor",
+                person.start,
+                np.inf,
+                effect.onset,
+                effect.mean,
+                effect.spread,
+                (),
+                effect.mean,
             ),
         )
     memory = start_memory(KNOWN, PROFILE, AGE, 0.0, terms)
