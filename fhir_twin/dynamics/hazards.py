@@ -44,16 +44,3 @@ def recalibrate(risk_published: Array, intercept: float, slope: float) -> Array:
         return np.asarray(risk_published)
     p = np.clip(np.asarray(risk_published, dtype=np.float64), 1e-12, 1.0 - 1e-12)
     return np.asarray(1.0 / (1.0 + np.exp(-(intercept + slope * np.log(p / (1.0 - p))))))
-
-
-def competing_incidence(event: Array, other: Array) -> Array:
-    """Cumulative incidence of an event in the presence of a competing one, hazards constant within intervals.
-
-    event, other: hazard of each interval (..., k), already integrated over the interval. Returns (..., k): the
-    probability that the event has happened (first) by the end of each interval. Exact for proportional
-    hazards within each interval."""
-    total = event + other
-    survive = np.exp(-np.cumsum(total, axis=-1))
-    before = np.concatenate([np.ones_like(survive[..., :1]), survive[..., :-1]], axis=-1)
-    share = np.divide(event, total, out=np.zeros_like(total), where=total > 0.0)
-    return np.asarray(np.cumsum(before * -np.expm1(-total) * share, axis=-1))

@@ -17,6 +17,7 @@ from fhir_twin.rules import PatientView, evaluate, judge, view
 from fhir_twin.simulation.combine import allowed_together
 from fhir_twin.simulation.ladder import next_step, step, taken
 
+KFRE_BELOW = 60.0
 Caution = tuple[str, str, str, tuple[str, ...]]
 
 
@@ -179,14 +180,19 @@ def _combine(
 
 def _missing_inputs(twin: Twin, interventions: Interventions, found: _Sorted) -> None:
     """Ask for what the risk equations lack. These questions block nothing: options are still shown."""
-    if twin.profile.cvd:
-        return
-    needed = ("sbp", "total-cholesterol", "hdl", "egfr", "bmi")
-    lacking = {k for k in needed if k not in twin.biomarkers or twin.estimate(k).basis != "personal"}
-    if twin.profile.smoker is None:
-        lacking.add("smoking")
+    lacking: dict[str, str] = {}
+    if not twin.profile.cvd:
+        needed = ("sbp", "total-cholesterol", "hdl", "egfr", "bmi")
+        lacking = {k: "cardiovascular" for k in needed if not _measured(twin, k)}
+        if twin.profile.smoker is None:
+            lacking["smoking"] = "cardiovascular"
+    if _measured(twin, "egfr") and twin.estimate("egfr").mean < KFRE_BELOW and not _measured(twin, "uacr"):
+        lacking["uacr"] = "kidney"
     for item in interventions.inputs:
         if item.key in lacking and item.key not in found.questions:
-            found.ask(
-                Question(item.key, item.question, "The cardiovascular risk equation needs it.", item.loinc)
-            )
+            reason = f"The {lacking[item.key]} risk equation needs it."
+            found.ask(Question(item.key, item.question, reason, item.loinc))
+
+
+def _measured(twin: Twin, key: str) -> bool:
+    return key in twin.biomarkers and bool(twin.used(key))

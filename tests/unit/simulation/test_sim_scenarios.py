@@ -90,6 +90,17 @@ def test_missing_equation_inputs_are_asked_for_without_blocking(
     assert "smoking" in asked
 
 
+def test_low_egfr_without_uacr_asks_for_uacr(
+    make_twin: MakeTwin, make_coded: MakeCoded, interventions: Interventions, safety: SafetyRules
+) -> None:
+    twin = make_twin(egfr=45.0, unseen=("uacr",))
+    asked = {q.key: q for q in propose_scenarios(make_coded(twin), twin, interventions, safety).questions}
+    assert asked["uacr"].loinc == "9318-7"
+    twin = make_twin(egfr=80.0, unseen=("uacr",))
+    asked = {q.key: q for q in propose_scenarios(make_coded(twin), twin, interventions, safety).questions}
+    assert "uacr" not in asked
+
+
 def test_refused_twin_gets_nothing(
     make_twin: MakeTwin,
     make_coded: MakeCoded,
