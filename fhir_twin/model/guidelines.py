@@ -111,6 +111,7 @@ class Ranking:
     least_events: float = 0.001
     least_better: float = 0.8
     least_gap: float = 0.1
+    least_change: Mapping[str, float] = field(default_factory=dict)
     draws: int = 200
     most: int = 8
     most_due: int = 6

@@ -132,7 +132,17 @@ def _code(row: Mapping[str, Any]) -> Coding | None:
 def _ranking(row: Mapping[str, Any], where: str) -> Ranking:
     only(
         row,
-        {"weights", "covers", "least_events", "least_better", "least_gap", "draws", "most", "most_due"},
+        {
+            "weights",
+            "covers",
+            "least_events",
+            "least_better",
+            "least_gap",
+            "least_change",
+            "draws",
+            "most",
+            "most_due",
+        },
         where,
     )
     covers = {key: tuple(parts) for key, parts in row["covers"].items()}

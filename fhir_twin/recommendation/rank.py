@@ -112,9 +112,11 @@ def _closed(trajectory: Trajectory, targets: tuple[Target, ...], case: Case) -> 
         distance = now.mean - target.limit
         if distance <= 0:
             continue
-        share = max(0.0, min(1.0, -changes.get(target.analyte, 0.0) / distance))
+        fall = -changes.get(target.analyte, 0.0)
+        share = max(0.0, min(1.0, fall / distance))
         shares.append(share)
-        if share >= case.guidelines.ranking.least_gap:
+        ranking = case.guidelines.ranking
+        if share >= ranking.least_gap or fall >= ranking.least_change.get(target.analyte, float("inf")):
             met.append(target.goal)
     return (sum(shares) / len(shares) if shares else 0.0), tuple(dict.fromkeys(met))
 
@@ -128,7 +130,7 @@ def worth(option: Option, ranking: Ranking) -> bool:
     if option.events is None and option.proven and option.intervention.strength.startswith("strong"):
         return True
     harmful = option.events is not None and option.events > ranking.least_events
-    return not harmful and bool(option.met) and option.closed >= ranking.least_gap
+    return not harmful and bool(option.met)
 
 
 def best_of_families(found: tuple[Option, ...]) -> tuple[tuple[Option, tuple[Option, ...]], ...]:
