@@ -14,9 +14,10 @@ _CONDITIONAL = re.compile(r"[A-Z][A-Za-z]+\?")
 
 
 def references(value: Any) -> Iterator[Resource]:
-    """Every Reference object (one with a `reference` string) in `value`, in order."""
+    """Every Reference object (one with a `reference` string) in `value`, in order. A resource is none: the
+    `reference` of a DetectedIssue is a link to a guideline."""
     if isinstance(value, dict):
-        if isinstance(value.get("reference"), str):
+        if isinstance(value.get("reference"), str) and "resourceType" not in value:
             yield value
         for child in value.values():
             yield from references(child)
@@ -46,7 +47,7 @@ def rewrite(resource: Resource, base: str, known: dict[str, str], find: Callable
         if not isinstance(value, dict):
             return value
         changed = {k: change(v) for k, v in value.items()}
-        if isinstance(changed.get("reference"), str):
+        if isinstance(changed.get("reference"), str) and "resourceType" not in changed:
             changed["reference"] = one(changed["reference"])
         return changed
 

@@ -52,7 +52,7 @@ def try_resource(reply: Reply) -> Resource | None:
 
 def error_of(reply: Reply, doing: str) -> TwinError:
     """The error for an answer outside 2xx, as transport.protocols lists them."""
-    issues = _issues(reply)
+    issues = _issues(reply, "fetch" if doing.startswith(("reading", "searching")) else "write")
     said = next((i.diagnostics for i in issues if _VENDOR_NUMBER.search(i.diagnostics)), "")
     told = f" - {said}" if said else _hint(reply)
     text = f"{doing}: the FHIR server answered {reply.status}{told}{_effort(reply)}"
@@ -79,9 +79,9 @@ def error_of(reply: Reply, doing: str) -> TwinError:
     return UpstreamError(text, http_status=status, issues=issues)
 
 
-def _issues(reply: Reply) -> tuple[Issue, ...]:
+def _issues(reply: Reply, stage: str) -> tuple[Issue, ...]:
     found = _json(reply) if b"OperationOutcome" in reply.body[:100_000] else None
-    return issues_of(found, stage="fetch") if isinstance(found, dict) else ()
+    return issues_of(found, stage=stage) if isinstance(found, dict) else ()
 
 
 def _json(reply: Reply) -> Any:

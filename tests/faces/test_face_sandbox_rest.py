@@ -216,6 +216,12 @@ def test_references_must_lead_somewhere(box: Box, reference: str, status: int) -
         assert answer.json()["subject"]["reference"] == "Patient/p1"
 
 
+def test_the_guideline_link_of_a_detected_issue_is_no_reference(box: Box) -> None:
+    issue = {"resourceType": "DetectedIssue", "status": "final", "reference": "https://doi.org/10.1000/1"}
+    stored = box("POST", "DetectedIssue", issue)
+    assert stored.status_code == 201 and stored.json()["reference"] == "https://doi.org/10.1000/1"
+
+
 def test_what_others_refer_to_is_not_deleted(box: Box) -> None:
     box.put(patient())
     box.put(observation("o1"))
