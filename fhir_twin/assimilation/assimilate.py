@@ -38,7 +38,8 @@ class Effect:
 @dataclass(frozen=True, slots=True, repr=False)
 class Assimilated:
     """mean (n,), covariance (n, n): current values; state (m,), state_covariance (m, m): everything; memory: where
-    the filter stands after the last visit; traces: one per group."""
+    the filter stands after the last visit; traces: one per group; jumps (c, n): variance by which confirmed
+    changes opened each level."""
 
     mean: Array
     covariance: Array
@@ -47,6 +48,7 @@ class Assimilated:
     layout: Layout
     memory: Memory
     traces: tuple[Effect, ...]
+    jumps: Array
 
 
 def start_memory(
@@ -115,6 +117,10 @@ def advance(
         layout,
         memory,
         _effects(traces, table, start, drift),
+        sum(
+            (np.nan_to_num(t.jump).sum(axis=1) for t in traces),
+            np.zeros((len(memory.log_weights), len(drift))),
+        ),
     )
 
 
@@ -255,7 +261,7 @@ def _effects(traces: Sequence[Trace], table: Table, start: Memory, drift: Array)
     visit does not rewrite what an earlier one did); its forecast with the weights from before it."""
     if not traces:
         return ()
-    gain, before, after, off, spread, density = (
+    gain, before, after, off, spread, density, _ = (
         np.concatenate([getattr(t, name) for t in traces], axis=1) for name in Trace.__slots__
     )
     each = np.nan_to_num(density).sum(axis=2)

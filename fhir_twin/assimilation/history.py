@@ -43,8 +43,8 @@ def history(twin: Twin, known: BiomarkerSet, times: Sequence[datetime]) -> Histo
     grid = [max(years(t), reference) for t in times]
     memory = start_memory(known, twin.profile, _age(twin, moment(reference)), reference, twin.terms)
     layout = build_layout(known, memory.terms)
-    marks, memories = _forward(memory, groups, known, twin, grid)
-    mean, covariance = _backward(layout, marks, memories)
+    marks, memories, opened = _forward(memory, groups, known, twin, grid)
+    mean, covariance = _backward(layout, marks, memories, opened)
     drift = ageing_rates(known.models, twin.profile.sex)
     wanted = [marks.index(t) for t in grid]
     loads = layout.loadings(np.array(grid), reference)
@@ -58,20 +58,21 @@ def history(twin: Twin, known: BiomarkerSet, times: Sequence[datetime]) -> Histo
 
 def _forward(
     memory: Memory, groups: Sequence[Group], known: BiomarkerSet, twin: Twin, grid: Sequence[float]
-) -> tuple[list[float], list[Memory]]:
-    """The filter's memory at every visit and every wanted moment."""
+) -> tuple[list[float], list[Memory], Array]:
+    """The filter's memory at every visit and every wanted moment, and the variance (T, c, m) opened by changes."""
     days = sorted({g.day for g in groups})
     by_day = {d: [g for g in groups if g.day == d] for d in days}
     when = {d: math.fsum(g.time for g in by_day[d]) / len(by_day[d]) for d in days}
     stops = sorted({*(when.values()), *grid, years(twin.as_of)})
     day_at = {t: d for d, t in when.items()}
-    memories = []
-    for stop in stops:
+    memories, opened = [], np.zeros((len(stops), *memory.mean.shape))
+    for i, stop in enumerate(stops):
         members = by_day[day_at[stop]] if stop in day_at else []
         result = advance(memory, members, known, twin.profile, stop)
         memory = result.memory
+        opened[i, :, : result.jumps.shape[1]] = result.jumps
         memories.append(_at(memory, build_layout(known, memory.terms), stop))
-    return stops, memories
+    return stops, memories, opened
 
 
 def _at(memory: Memory, layout: Layout, when: float) -> Memory:
@@ -81,14 +82,20 @@ def _at(memory: Memory, layout: Layout, when: float) -> Memory:
     return replace(memory, mean=mean, covariance=covariance, time=max(when, memory.time))
 
 
-def _backward(layout: Layout, marks: Sequence[float], memories: Sequence[Memory]) -> tuple[Array, Array]:
+def _backward(
+    layout: Layout, marks: Sequence[float], memories: Sequence[Memory], opened: Array
+) -> tuple[Array, Array]:
     """Smoothed mean (T, m) and covariance (T, m, m), mixed over the slope regimes with their final weights."""
     weights = regime_weights(memories[-1])
     times = np.array(marks)
     means, covariances = [], []
     for c in range(len(weights)):
         m, p = smooth(
-            layout.dynamics, times, [x.mean[c] for x in memories], [x.covariance[c] for x in memories]
+            layout.dynamics,
+            times,
+            [x.mean[c] for x in memories],
+            [x.covariance[c] for x in memories],
+            opened[:, c],
         )
         means.append(m)
         covariances.append(p)

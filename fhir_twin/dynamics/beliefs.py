@@ -61,7 +61,7 @@ class Robust:
 class Trace:
     """What each value did, all (P, V, k): gain h'K, forecast before and estimate after (model scale), off = how much
     the gate turned it down (1 - weight); spread: SD of the forecast of this value, before the gate; density: its log
-    likelihood (0 for a bound)."""
+    likelihood (0 for a bound); jump: variance by which a confirmed change opened the level."""
 
     gain: Array
     before: Array
@@ -69,6 +69,7 @@ class Trace:
     off: Array
     spread: Array
     density: Array
+    jump: Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class Block:
         forecast, signal = _sum(self.mean, terms), _sum(ph, terms)  # h'm, h'P h
         innovation = self.values[visit, row] - forecast
         spread = raw = signal + self.noise[visit, row]
-        weight = None
+        weight, jump = None, None
         if self.robust is not None:
             weight, jump = self._judge(visit, row, innovation, spread)
             if jump is not None:
@@ -115,7 +115,7 @@ class Block:
             move, shrink = _censor(self.bound[visit, row], innovation, spread)
         self.innovations[visit, row], self.spreads[visit, row] = innovation, spread
         if self.trace is not None:
-            self._note(visit, row, forecast, signal, (raw, spread), move, shrink, weight)
+            self._note(visit, row, forecast, signal, (raw, spread), move, shrink, (weight, jump))
         gain = np.multiply(ph, 1.0 / spread, out=self.gain)
         self.seen[row] += self.observed[visit, row]
         self.mean += np.multiply(gain, move, out=self.shift)
@@ -179,10 +179,11 @@ class Block:
         spreads: tuple[Array, Array],
         move: Array,
         shrink: Array | None,
-        weight: Array | None,
+        judged: tuple[Array | None, Array | None],
     ) -> None:
         assert self.trace is not None
         raw, spread = spreads
+        weight, jump = judged
         gain = signal / spread
         density = -0.5 * (np.log(2.0 * np.pi * spread) + self.innovations[visit, row] ** 2 / spread)
         if self.bound is not None:
@@ -194,6 +195,7 @@ class Block:
             np.zeros_like(gain) if weight is None else 1.0 - weight,
             np.sqrt(raw),
             density,
+            np.zeros_like(gain) if jump is None else jump,
         )
         for target, values in zip(self.trace, noted, strict=True):
             target[visit, row] = np.where(self.observed[visit, row], values, np.nan)

@@ -15,15 +15,22 @@ from fhir_twin.model.twin import Array
 
 
 def smooth(
-    dynamics: Dynamics, times: Array, means: Sequence[Array], covariances: Sequence[Array]
+    dynamics: Dynamics,
+    times: Array,
+    means: Sequence[Array],
+    covariances: Sequence[Array],
+    opened: Array | None = None,
 ) -> tuple[list[Array], list[Array]]:
-    """times (T,); filtered means (m,) and covariances (m, m) at each -> smoothed ones, same shapes.
+    """times (T,); filtered means (m,) and covariances (m, m) at each -> smoothed ones, same shapes. opened (T, m):
+    variance that came to a state at that moment besides the dynamics (a confirmed change), part of Q of the step to it.
 
     States that had no variance yet at a moment (a drug not started) stay as they were there; pseudo-inverses take
     care of the singular covariances that constants and unstarted states make."""
     smoothed_means, smoothed = [means[-1]], [covariances[-1]]
     for i in range(len(times) - 2, -1, -1):
         f, q = transition(dynamics, np.array(times[i + 1] - times[i]))
+        if opened is not None:
+            q = q + np.diag(opened[i + 1])
         live = np.flatnonzero(np.diagonal(covariances[i]) > 0)
         cut = np.ix_(live, live)
         p, fl = covariances[i][cut], f[live]

@@ -147,6 +147,16 @@ def test_one_observation_takes_less_than_a_few_milliseconds() -> None:
     assert each < 0.25 * (time.process_time() - begin)
 
 
+def test_history_keeps_a_confirmed_change_where_it_happened() -> None:
+    """The smoothed past is high before the fall and low after it, not an average of both."""
+    before = [measured(f"c{y}", "2160-0", 0.9, "mg/dL", at(y)) for y in range(2016, 2024)]
+    after = [measured(f"f{m}", "2160-0", 3.0, "mg/dL", at(2024, m)) for m in (3, 6, 9, 12)]
+    twin = build_twin(chart(*before, *after), KNOWN)
+    i = KNOWN.keys.index("egfr")
+    past = history(twin, KNOWN, [at(2018), at(2023, 6), at(2024, 9), NOW]).median[:, i]
+    assert past[0] > 80 and past[1] > 75 and past[2] < 28 and past[3] < 28
+
+
 def test_history_ends_where_the_twin_stands_and_is_never_less_sure() -> None:
     values = series()
     twin = build_twin(whole(values), KNOWN)
