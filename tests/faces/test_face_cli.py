@@ -78,7 +78,7 @@ def test_show_looks_through_every_seam(seam: str, tmp_path: Path, capsys: pytest
     ("arguments", "words"),
     [
         (["run"], "--server URL"),
-        (["run", "--server", "http://127.0.0.1:9/fhir", "--patient", "x", "--retries", "0"], "127.0.0.1"),
+        (["run", "--server", "http://127.0.0.1:9/fhir", "--patient", "x", "--retries", "0"], "no connection"),
         (["run", "--server", "ftp://x", "--all"], "http"),
         (["run", "--bundle", "/nowhere/at/all.json"], "all.json"),
         (["run", "--bundle", "x", "--as-of", "tomorrow"], "as-of"),
