@@ -20,9 +20,12 @@ def treatment_terms(coded: CodedChart, known: BiomarkerSet, reference: float) ->
     """Terms in order of start; reference: years since 2000 of the first visit. mean and spread are the trial's at
     its own baseline; the filter adapts the mean to the person's level when the drug starts."""
     as_of = years(coded.chart.as_of)
+    taken = {name for m in coded.medications for name in (*m.classes, *m.ingredients)}
     terms = []
     for model in known.models:
         for effect in model.treatments:
+            if effect.drug_class not in taken:
+                continue
             term = _term(coded, model.key, effect, reference, as_of)
             if term is not None:
                 terms.append(term)

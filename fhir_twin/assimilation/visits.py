@@ -92,10 +92,9 @@ class Table:
         def many(a: Array) -> Array:
             return np.broadcast_to(a, (copies, *a.shape))
 
-        loadings = [Loading(row, column, many(times - reference)) for row, column in layout.slopes]
-        loadings += [
-            Loading(row, column, many(term_exposure(term, times))) for row, column, term in layout.terms
-        ]
+        rows = {row for _, row in self.places}
+        loadings = [Loading(r, c, many(times - reference)) for r, c in layout.slopes if r in rows]
+        loadings += [Loading(r, c, many(term_exposure(t, times))) for r, c, t in layout.terms if r in rows]
         bound = self.bound[part]
         return Visits(
             many(times),

@@ -49,10 +49,8 @@ class Block:
         if start.doubt is not None:
             self.doubt[:] = start.doubt[who].T
         self.bound = None if visits.bound is None else visits.bound[who].transpose(1, 2, 0)
-        self.fixed: list[list[tuple[int, Array | None]]] = [
-            [(int(c), None if row[c] == 1.0 else np.array([row[c]])) for c in np.flatnonzero(row)]
-            for row in design
-        ]
+        self.design = design
+        self.fixed: dict[int, list[tuple[int, Array | None]]] = {}
         self.varying = [(x.row, x.column, np.ascontiguousarray(x.values[who].T)) for x in visits.loadings]
         self.load_c = (design @ dynamics.stationary)[:, :, None]
         self.strips = _strips(self.mean.shape[0])
@@ -96,7 +94,7 @@ class Block:
             self.excess[i, i] += self.dynamics.walk[i] * years
 
     def _update(self, visit: int, row: int) -> None:
-        terms = self.fixed[row] + [(c, x[visit]) for r, c, x in self.varying if r == row]
+        terms = self._terms(row) + [(c, x[visit]) for r, c, x in self.varying if r == row]
         ph = self._load(terms, self.load_c[row])  # P h, (m, people)
         forecast, signal = _sum(self.mean, terms), _sum(ph, terms)  # h'm, h'P h
         innovation = self.values[visit, row] - forecast
@@ -124,6 +122,13 @@ class Block:
         for a, b in self.strips:
             change = np.multiply(gain[a:b, None], ph[None, :b], out=self.scratch[: b - a, :b])
             self.excess[a:b, :b] -= change
+
+    def _terms(self, row: int) -> list[tuple[int, Array | None]]:
+        """(state, coefficient) pairs that this biomarker sees at all times; None stands for one."""
+        if row not in self.fixed:
+            h = self.design[row]
+            self.fixed[row] = [(int(c), None if h[c] == 1.0 else h[c : c + 1]) for c in np.flatnonzero(h)]
+        return self.fixed[row]
 
     def _load(self, terms: list[tuple[int, Array | None]], constant: Array) -> Array:
         """(C + D) h from the strips: row c left of the diagonal block's end, column c below it."""
