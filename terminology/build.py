@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-FORMAT = "4"
+FORMAT = "7"
 _DONE = "complete"
 
 

@@ -77,6 +77,7 @@ def _walk(
     code, display = (node.findtext("name") or "").strip(), (node.findtext("desc") or "").strip()
     if node.tag == "section":
         code = (node.get("id") or code).strip()
+        code = code if "-" in code else f"{code}-{code}"  # a section of one category has the category's name
     if not code or not display:
         report.defect(f"line {node.sourceline}", "a node without name or description")
         return

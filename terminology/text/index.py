@@ -75,6 +75,8 @@ class PhraseIndex:
     cost: Floats  # (V,) what an unasked token costs
     indptr: Ints
     postings: Ints
+    forward_indptr: Ints  # (T + 1,) CSR the other way: the tokens of every term
+    forward: Ints
     term_code: Ints
     term_source: npt.NDArray[np.uint8]
     term_cost: Floats
@@ -84,6 +86,21 @@ class PhraseIndex:
     canonical: dict[str, int]  # sorted canonical tokens -> term
     words: list[str]  # every word as written in some term, for spelling repair
     frequency: npt.NDArray[np.int64]  # (len(words),)
+
+    def tokens_of(self, term: int) -> Ints:
+        return self.forward[self.forward_indptr[term] : self.forward_indptr[term + 1]]
+
+    def extra_cost(self, terms: Ints, asked: Ints) -> Floats:
+        """What the tokens of each term cost that are not among `asked`. (K,) for consecutive or any `terms`."""
+        first, last = self.forward_indptr[terms], self.forward_indptr[terms + 1]
+        lengths = last - first
+        places = np.repeat(first - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths) + np.arange(
+            lengths.sum()
+        )
+        tokens = self.forward[places]
+        cost = np.where(np.isin(tokens, asked), 0.0, self.cost[tokens])
+        owner = np.repeat(np.arange(len(terms)), lengths)
+        return np.bincount(owner, weights=cost, minlength=len(terms)).astype(np.float32)
 
     def postings_of(self, token: int) -> Ints:
         return self.postings[self.indptr[token] : self.indptr[token + 1]]
@@ -108,7 +125,7 @@ def build_index(codes: Codes, terms: Sequence[Term], qualifiers: Qualifiers) -> 
     )
     term_code = np.fromiter((t.code for t in terms), np.int32, len(terms))
     index = PhraseIndex(
-        codes, [t.text for t in terms], vocabulary, weight, cost, indptr, owner[order],
+        codes, [t.text for t in terms], vocabulary, weight, cost, indptr, owner[order], np.concatenate(([0], np.cumsum(lengths))).astype(np.int32), flat,
         term_code,
         np.fromiter((_EXTRA[t.source] for t in terms), np.uint8, len(terms)),
         np.bincount(owner, weights=cost[flat], minlength=len(terms)).astype(np.float32),
@@ -126,6 +143,10 @@ def _weights(counts: npt.NDArray[np.int64], total: int, tokens: list[str]) -> Fl
     return np.asarray(np.clip(idf, 0.08, 1.0) * scale, np.float32)
 
 
+_PLACES = frozenset(
+    ("right", "left", "bilateral", "upper", "lower", "middle", "anterior", "posterior", "medial", "lateral", "proximal",
+     "distal", "inner", "outer", "superior", "inferior", "limb")
+)  # fmt: skip
 _WEAK = frozenset(
     ("stage", "type", "grade", "class", "degree", "disease", "disorder", "syndrome", "condition")
 )
@@ -134,6 +155,8 @@ _WEAK = frozenset(
 def _importance(token: str) -> float:
     if token in _WEAK:
         return 0.3
+    if token in _PLACES:
+        return 0.5
     if token[0].isdigit():
         return 0.5 if len(token) <= 2 else 0.2
     return 0.5 if token[0] == "~" else 1.0
@@ -173,6 +196,8 @@ _ARRAYS = (
     "term_cost",
     "term_flags",
     "term_attrs",
+    "forward_indptr",
+    "forward",
 )
 _SEP = "\x1e"
 
@@ -208,6 +233,7 @@ def load_index(folder: Path) -> PhraseIndex:
     )
     return PhraseIndex(
         codes, _lines(folder / "texts.txt"), vocabulary, a["weight"], a["cost"], a["indptr"], a["postings"],
+        a["forward_indptr"], a["forward"],
         a["term_code"], a["term_source"], a["term_cost"], a["term_flags"], a["term_attrs"], literal, canonical, _lines(folder / "words.txt"), np.load(folder / "frequency.npy"),
     )  # fmt: skip
 

@@ -19,6 +19,8 @@ from terminology.text.words import BOUNDARIES
 Token = tuple[str, int, int]
 _CUTS = {",": 0.2, ";": 0.1, "(": 0.2, "with": 0.3, "w/": 0.3, "s/p": 0.1, "on": 0.2, ":": 0.25, "d/t": 0.3}
 _SURE, _SURE_HEAD = 0.9, 0.97
+_YEAR = "a year"
+_EVENTS = ("I21", "I22", "I26", "I60", "I61", "I63", "G45")  # with a year these are past events ("MI 2010")
 _HISTORY: tuple[Assertion, ...] = ("historical", "family")
 
 
@@ -72,6 +74,8 @@ class ProblemEngine(Engine):
         mention = strip(tokens, self.context.hits(tokens), self.context)
         if mention.assertion == "present" and around[0] != "present":
             mention = replace(mention, assertion=around[0], cue=around[1])
+        if mention.assertion == "present" and any(_is_year(t) for t, _, _ in tokens):
+            mention = replace(mention, assertion="historical", cue=_YEAR)
         if mention.first >= mention.last:
             return abstention(text, self.kind, "only a cue, no condition", self.release, span=span)
         ranked = self._headed(same, tokens[mention.first : mention.last])
@@ -90,7 +94,9 @@ class ProblemEngine(Engine):
             codes = self.ranker.index.codes
             found = codes.code[ranked.leaves[0].code]
             target = self.rules.historical(found) if assertion == "historical" else self.rules.family(found)
-            if target == "present":
+            if mention.cue == _YEAR and (target in ("", "present") or found[:3] not in _EVENTS):
+                assertion = "present"
+            elif target == "present":
                 assertion = "present"
                 steps = (*steps, "life-long condition: history of it is having it")
             elif target in codes.number:
@@ -105,13 +111,14 @@ class ProblemEngine(Engine):
         ("prostate CA, s/p prostatectomy")."""
         ranked = self.ranker.rank(same, tokens)
         cut = next((i for i, (t, _, _) in enumerate(tokens) if i and t in _CUTS), 0)
-        if not cut or (ranked.leaves and ranked.leaves[0].score >= _SURE):
+        procedure = bool(cut) and "s/p" in {t for t, _, _ in tokens[cut : cut + 2]}
+        if not cut or (ranked.leaves and ranked.leaves[0].score >= _SURE and not procedure):
             return ranked
         head = self.ranker.rank(same, tokens[:cut])
         if not head.leaves or head.leaves[0].score < _SURE_HEAD:
             return ranked
         price = _CUTS[tokens[cut][0]]
-        if ranked.leaves and ranked.leaves[0].score >= head.leaves[0].score - price:
+        if ranked.leaves and ranked.leaves[0].score >= head.leaves[0].score - price and not procedure:
             return ranked
         lowered = tuple(replace(x, score=x.score - price) for x in head.leaves)
         seen = {x.code for x in lowered}
@@ -151,6 +158,10 @@ class ProblemEngine(Engine):
         steps = (f"exact text of {SOURCES[int(index.term_source[term])]}",)
         known = self._known[key] = self.answers.decision(key, (0, len(key)), assertion, ranked, steps)
         return known
+
+
+def _is_year(token: str) -> bool:
+    return len(token) == 4 and token[:2] in ("19", "20") and token.isdigit()
 
 
 def _whole_assertion(assertion: Assertion) -> Assertion:

@@ -9,7 +9,7 @@ from terminology.text.candidates import Query, Scored, resolve, retrieve
 from terminology.text.index import PhraseIndex, canonical_key
 from terminology.text.qualifiers import Qualifiers
 from terminology.text.rank import Weights
-from terminology.text.rules import Headings, Leaf, default_child
+from terminology.text.rules import Headings, Leaf, better_sibling, default_child
 from terminology.text.shorthand import Reading, Shorthand
 from terminology.text.spelling import Speller
 from terminology.text.words import BOUNDARIES, Canon, joined
@@ -17,6 +17,9 @@ from terminology.text.words import BOUNDARIES, Canon, joined
 Token = tuple[str, int, int]
 _TOP = 24  # terms that are expanded to billable codes
 _KEEP = 10
+_MEASURES = frozenset(("ef", "lvef", "bmi", "a1c", "hba1c", "egfr", "gfr", "bp", "psa", "fev1", "meld"))
+_UNITS = frozenset(("cm", "mm", "ppd", "yrs", "yr", "years", "year", "yo", "lbs", "kg", "mg", "pack"))
+_WORTH = 0.35  # a weaker hit is not refined
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Ranker:
 
     def rank(self, original: str, tokens: Sequence[Token]) -> Ranked:
         """`tokens` are the raw tokens of the phrase, with their places in `original`, the text as typed."""
-        readings = self.shorthand.readings(tokens, original)
+        readings = self.shorthand.readings(without_measures(tokens), original)
         best: Ranked | None = None
         for reading in readings:
             ranked = self._reading(reading)
@@ -104,6 +107,10 @@ class Ranker:
                 value = max(value, 1.0)
             if codes.leaf[code]:
                 leaf = Leaf(code, value, term, -1)
+                if value >= _WORTH:
+                    leaf = better_sibling(
+                        leaf, self.headings, scored, query, self.index, self.qualifiers, self.weights
+                    )
             else:
                 leaf = default_child(
                     code, term, value, self.headings, scored, query, self.index, self.qualifiers, self.weights
@@ -111,6 +118,25 @@ class Ranker:
             if leaf.code not in best or best[leaf.code].score < leaf.score:
                 best[leaf.code] = leaf
         return tuple(sorted(best.values(), key=lambda x: (-x.score, x.code))[:_KEEP])
+
+
+def without_measures(tokens: Sequence[Token]) -> Sequence[Token]:
+    """Drop "EF 30%", "BMI 42", "4.2 cm", "1 ppd", "x3" when words of a condition remain; they are no part of a name."""
+    keep: list[Token] = []
+    index = 0
+    while index < len(tokens):
+        token = tokens[index][0]
+        following = tokens[index + 1][0] if index + 1 < len(tokens) else ""
+        if token in _MEASURES and following[:1].isdigit():
+            index += 2
+        elif token[0].isdigit() and following in _UNITS:
+            index += 2
+        elif token.endswith("%") or (token[0] == "x" and token[1:].isdigit()):
+            index += 1
+        else:
+            keep.append(tokens[index])
+            index += 1
+    return keep if any(len(t) > 1 and t[0].isalpha() for t, _, _ in keep) else tokens
 
 
 def _value(ranked: Ranked) -> float:

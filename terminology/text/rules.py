@@ -17,6 +17,7 @@ from terminology.text.lexicon import CodeRule
 from terminology.text.qualifiers import Qualifiers
 from terminology.text.rank import Weights
 
+_MANY = 250  # leaves of a category that are looked through for a better one
 _CHILD_COST = 0.01  # a default child stands just behind a direct hit
 
 
@@ -51,7 +52,7 @@ def default_child(
     titles = index.codes.title[leaves]
     value = child_scores(titles, heading, term, scored, query, index, qualifiers, weights)
     best = int(np.argmax(value))
-    return Leaf(int(leaves[best]), base + float(value[best]) - _CHILD_COST, term, heading)
+    return Leaf(int(leaves[best]), min(base + float(value[best]), 1.0) - _CHILD_COST, term, heading)
 
 
 def child_scores(
@@ -59,18 +60,45 @@ def child_scores(
     index: PhraseIndex, qualifiers: Qualifiers, weights: Weights,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:  # fmt: skip
     """What each title adds to or takes from its heading's score: words asked for, unasked ones, contradictions."""
-    bits = scored.mask[titles]
-    new = bits & ~scored.mask[term]
+    new = scored.mask[titles] & ~scored.mask[term]
     gained = _sums(new, index.weight[query.ids]) / max(query.total, 1e-6)
     own_title = int(index.codes.title[heading])
-    own_extra = max(float(index.term_cost[own_title]), 0.0)
-    paid = _sums(new, index.cost[query.ids])
-    extra = np.maximum(index.term_cost[titles] - own_extra - paid, 0.0)
-    flags = index.term_flags[titles] & ~index.term_flags[own_title]
-    value = gained - 0.5 * weights.extra * extra / (extra + 1.0) - qualifiers.unasked(flags, query.flags)
+    asked = np.concatenate((index.tokens_of(own_title), index.tokens_of(term), query.ids))
+    extra = index.extra_cost(titles, asked)
+    flags = index.term_flags[titles] & ~index.term_flags[own_title] & ~index.term_flags[term]
+    kept = _sums(scored.mask[titles] & scored.mask[term], index.weight[query.ids]) / max(query.total, 1e-6)
+    value = gained + 0.1 * kept - 0.5 * weights.extra * extra / (extra + 1.0) - qualifiers.unasked(flags, query.flags)
     attributes = index.term_attrs[titles] & ~index.term_attrs[own_title]
     value -= 2.0 * qualifiers.contradicted(attributes, query.attributes)
     return np.asarray(value, np.float32)
+
+
+def better_sibling(
+    leaf: Leaf, headings: Headings, scored: Scored, query: Query,
+    index: PhraseIndex, qualifiers: Qualifiers, weights: Weights,
+) -> Leaf:  # fmt: skip
+    """The leaf beside `leaf` that has words of the query which the matched term lacks (a side, a stage, a part).
+
+    "ulnar neuropathy" is known as G56.20 (unspecified limb); "ulnar neuropathy, L" belongs to its sibling G56.22.
+    Siblings first, then the whole category.
+    """
+    everything = (1 << len(query.ids)) - 1
+    title = index.codes.display[leaf.code].lower()
+    if not (everything & ~int(scored.mask[leaf.term])) or "unspecified" not in title:
+        return leaf
+    line = index.codes.ancestors(leaf.code)
+    for heading in dict.fromkeys((*line[:1], *line[-1:])):
+        leaves = headings.leaves(heading)
+        if not 1 < len(leaves) <= _MANY:
+            continue
+        titles = index.codes.title[leaves]
+        value = child_scores(titles, heading, leaf.term, scored, query, index, qualifiers, weights)
+        own = float(value[int(np.searchsorted(leaves, leaf.code))])
+        best = int(np.argmax(value))
+        new = int(scored.mask[titles[best]]) & ~int(scored.mask[leaf.term])
+        if new and float(value[best]) > own + _CHILD_COST and int(leaves[best]) != leaf.code:
+            return Leaf(int(leaves[best]), leaf.score + float(value[best]) - own - _CHILD_COST, leaf.term, heading)
+    return leaf
 
 
 class CodeRules:

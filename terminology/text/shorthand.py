@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from terminology.text.lexicon import Lexicon, Sense
 from terminology.text.normalise import pieces
+from terminology.text.patterns import pattern
 from terminology.text.words import BOUNDARIES, split
 
+SPINE = pattern("spine-level", r"([cltCLT])\d{1,2}(?:[-/]([clts]?)\d{1,2})?")
 MAX_READINGS = 6
 _LONGEST = 5  # raw tokens in an abbreviation, as in "a fib", "s / p"
 _GLUED = ("iii", "ii", "iv")
@@ -90,9 +92,13 @@ class Shorthand:
     def _split(self, token: str) -> tuple[tuple[str, ...], float, str]:
         found: list[str] = []
         expanded = ""
+        if region := _spine(token):
+            return region, 1.0, token
         parts = pieces(token)
+        hyphenated = "-" in token and not any(c.isdigit() for c in token)
         for part in parts:
-            senses = self._senses.get(part) if len(part) > 1 or len(parts) == 1 else None
+            known = (len(part) > 1 or len(parts) == 1) and not hyphenated
+            senses = self._senses.get(part) if known else None
             if senses and not senses[0].upper:
                 found.extend(_words(senses[0].text))
                 expanded = token
@@ -106,6 +112,18 @@ class Shorthand:
             if token.endswith(tail) and (senses := self._senses.get(token[: -len(tail)])):
                 return (*_words(senses[0].text), "type", tail), 1.0, token
         return (token,), 1.0, ""
+
+
+def _spine(token: str) -> tuple[str, ...]:
+    """ "l5-s1" -> lumbosacral region; "c5", "t12", "l4-l5" -> cervical, thoracic, lumbar region; else empty."""
+    found = SPINE.fullmatch(token)
+    if not found:
+        return ()
+    first, second = found[1], found[2] or found[1]
+    if first == "l" and second == "s":
+        return ("lumbosacral", "region")
+    name = {"c": "cervical", "t": "thoracic", "l": "lumbar", "s": "sacral"}[first]
+    return (name, "region")
 
 
 def _choose(senses: tuple[Sense, ...], typed: str, context: frozenset[str]) -> list[tuple[Sense, float]]:

@@ -60,7 +60,7 @@ _STOP = frozenset(
     ]
 )
 _WITHOUT = frozenset(("without", "no", "not", "sans", "w/o", "wo"))
-_ENDS_WITHOUT = frozenset(("with", "and", "but", "due", "on", "in", "of"))
+_ENDS_WITHOUT = frozenset(("with", "but", "due", "on", "in", "of", "at"))
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8"}
 _ROMAN_SHORT = {"i": "1", "v": "5", "x": "10"}
 _NUMBERED = frozenset(
@@ -227,14 +227,14 @@ def singular(word: str) -> str:
 
 def _drop(tokens: Sequence[str]) -> list[str]:
     found: list[str] = []
-    reach = 0
+    reach, last = 0, ""
     for token in tokens:
         if token in _WITHOUT:
             reach = _REACH
-        elif token in BOUNDARIES or token in _ENDS_WITHOUT:
-            if token in BOUNDARIES or token in ("with",):
-                reach = 0
+        elif token in BOUNDARIES or (token in _ENDS_WITHOUT and last not in ("mention", "evidence")):
+            reach = 0
         elif token not in _STOP:
             found.append("~" + token if reach else token)
             reach = max(0, reach - 1)
+        last = token
     return list(dict.fromkeys(found))
