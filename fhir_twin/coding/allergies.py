@@ -20,12 +20,13 @@ def code_allergy(allergy: Allergy, desk: Desk) -> CodedAllergy:
     drugs = desk.maps.drugs
     if allergy.none_known:
         return CodedAllergy(allergy, (), frozenset(), from_text=False, understood=True)
-    for code in allergy.concept.codes(RXNORM):
+    concept = desk.meant(allergy.concept, allergy.source)
+    for code in concept.codes(RXNORM):
         product = drugs.products.get(code)
         if product is not None:
             classes = _cross(product.ingredients, drugs)
             return CodedAllergy(allergy, product.ingredients, classes, from_text=False, understood=True)
-    for code in allergy.concept.codes(ATC):
+    for code in concept.codes(ATC):
         named_by = drugs.atc.get(code, ())
         of_group = () if named_by else drugs.classes_of_atc(code)
         if named_by or of_group:

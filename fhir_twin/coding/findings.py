@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 
 from fhir_twin.coding.coder import Coder
 from fhir_twin.coding.maps import ConceptMaps
+from fhir_twin.coding.systems import as_meant
 from fhir_twin.errors import Issue, Severity
 from fhir_twin.model.coded import SourcedDecision
+from fhir_twin.model.codes import Concept
 from terminology.decision import CodingDecision, Kind
+
+MISNAMED = "The code system of a code is misnamed; the code was read under the system that it belongs to"
 
 
 @dataclass(repr=False)
@@ -37,6 +41,13 @@ class Desk:
         found = self._whole[text, kind]
         self.decisions.append(SourcedDecision(source, where, found))
         return found
+
+    def meant(self, concept: Concept, source: str) -> Concept:
+        """`concept` with misnamed code systems put right; noted when one was."""
+        meant = as_meant(concept, self.maps.problems.by_snomed)
+        if meant is not concept:
+            self.note("information", "code-invalid", MISNAMED, source)
+        return meant
 
     def note(self, severity: Severity, code: str, diagnostics: str, source: str) -> None:
         """One issue; `diagnostics` never quotes the record."""

@@ -7,7 +7,8 @@ import re
 from fhir_twin.model.codes import ICD10CM, Concept
 
 # WHO's ICD-10 and its German modification: the same first four characters mean the same as in ICD-10-CM nearly always.
-RELATIVES = ("http://hl7.org/fhir/sid/icd-10", "http://fhir.de/CodeSystem/bfarm/icd-10-gm")
+ICD10 = "http://hl7.org/fhir/sid/icd-10"
+RELATIVES = (ICD10, "http://fhir.de/CodeSystem/bfarm/icd-10-gm")
 
 # ICD-10-CM, chapter 21: personal history of malignant neoplasm, of gestational diabetes, of ulcer and other disease
 # that is over. Z86.73 (old TIA or infarction) is not here: the disease of the arteries goes on.

@@ -16,10 +16,11 @@ class LabCoder:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
+        self._meant: dict[Concept, tuple[str, ...]] = {}
         self._known: dict[tuple[Concept, str], tuple[tuple[str, ...], float]] = {}
 
     def code(self, measurement: Measurement) -> CodedMeasurement:
-        given = measurement.concept.codes(LOINC)
+        given = self._given(measurement)
         if given:
             return CodedMeasurement(measurement, tuple(dict.fromkeys(given)), 1.0, from_text=False)
         specimen = _specimen(measurement)
@@ -28,6 +29,12 @@ class LabCoder:
             self._known[about] = self._by_words(measurement, specimen)
         loinc, confidence = self._known[about]
         return CodedMeasurement(measurement, loinc, confidence, from_text=True)
+
+    def _given(self, measurement: Measurement) -> tuple[str, ...]:
+        concept = measurement.concept
+        if concept not in self._meant:
+            self._meant[concept] = self.desk.meant(concept, measurement.source).codes(LOINC)
+        return self._meant[concept]
 
     def _by_words(self, measurement: Measurement, specimen: str) -> tuple[tuple[str, ...], float]:
         concept, desk = measurement.concept, self.desk

@@ -49,7 +49,7 @@ class DrugCoder:
     def meaning(self, medication: Medication) -> DrugMeaning:
         concept, source = medication.concept, medication.source
         if concept not in self._known:
-            self._known[concept] = self._meaning(concept, source)
+            self._known[concept] = self._meaning(self.desk.meant(concept, source), source)
         found = self._known[concept]
         if not found.ingredients and not found.classes:
             if medication.current:

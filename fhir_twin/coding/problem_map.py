@@ -41,6 +41,12 @@ class ProblemMap:
         row = self.by_snomed.get(snomed)
         return row.icd10cm if row else ""
 
+    def suggested_snomed(self, icd10cm: str) -> tuple[MappedProblem, ...]:
+        """The way back: rows whose ICD-10-CM code this is, in order of the SNOMED code. A suggestion for people only:
+        an ICD-10-CM code is a class, and which concept was meant is not in it."""
+        rows = (row for row in self.by_snomed.values() if row.icd10cm == icd10cm)
+        return tuple(sorted(rows, key=lambda row: int(row.snomed)))
+
     def named(self, text: str) -> MappedProblem | None:
         """The row that has `text` as a name, None when none has."""
         return self.by_snomed.get(self.names.get(key(text), "")) if text else None

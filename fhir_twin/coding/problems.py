@@ -61,7 +61,7 @@ class ProblemCoder:
 
     def meanings(self, concept: Concept, source: str) -> tuple[Meaning, ...]:
         if concept not in self._known:
-            self._known[concept] = self._meanings(concept, source)
+            self._known[concept] = self._meanings(self.desk.meant(concept, source), source)
         return self._known[concept]
 
     def _meanings(self, concept: Concept, source: str) -> tuple[Meaning, ...]:

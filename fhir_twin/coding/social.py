@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from fhir_twin.coding.findings import Desk
+from fhir_twin.coding.systems import as_meant
 from fhir_twin.coding.words import key, without_tag
 from fhir_twin.model.chart import Chart, Measurement
 from fhir_twin.model.coded import CodedMeasurement, CodedProblem, SocialFacts
@@ -51,7 +52,7 @@ def social_facts(
 
 def _fact(coded: CodedMeasurement, desk: Desk) -> str:
     questions = desk.maps.social.questions
-    for coding in coded.measurement.concept.codings:
+    for coding in as_meant(coded.measurement.concept).codings:
         if (coding.system, coding.code) in questions:
             return questions[coding.system, coding.code]
     loinc = (questions.get(("http://loinc.org", code), "") for code in coded.loinc)
@@ -65,7 +66,7 @@ def _answer(fact: str, measurement: Measurement, desk: Desk) -> str:
         return "unknown"
     if measurement.boolean is not None:
         return {"smoking": ("never", "current")}.get(fact, ("no", "yes"))[measurement.boolean]
-    codings = measurement.coded.codings if measurement.coded else ()
+    codings = as_meant(measurement.coded).codings if measurement.coded else ()
     for coding in codings:
         meaning = social.answers.get(fact, {}).get((coding.system, coding.code))
         if meaning:
