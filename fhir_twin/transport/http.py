@@ -122,6 +122,7 @@ class HttpClient:
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
         self._guard = threading.Lock()
+        self._process = os.getpid()
         self._proxies = get_environ_proxies(self.base.text, no_proxy=None)
 
     def __enter__(self) -> HttpClient:
@@ -247,6 +248,8 @@ class HttpClient:
         return b"".join(parts)
 
     def _session(self) -> requests.Session:
+        if self._process != os.getpid():  # a forked worker must not share its parent's sockets
+            self._process, self._local, self._sessions = os.getpid(), threading.local(), []
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()

@@ -7,6 +7,7 @@ the socket, and the waiting read fails at once. The body has a deadline of its o
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -60,6 +61,16 @@ class Watchdog:
 _WATCHDOG = Watchdog()
 
 
+def _after_fork() -> None:
+    """A child process has none of its parent's threads, and must not wait on their locks."""
+    global _WATCHDOG
+    _WATCHDOG = Watchdog()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class DeadlineAdapter(HTTPAdapter):
     """seconds: the longest that the head of an answer may take, however it comes."""
 
@@ -91,12 +102,13 @@ class DeadlineAdapter(HTTPAdapter):
 def _guarded(connection: Any, getresponse: Any, seconds: float) -> Any:
     if connection.sock is None:
         return getresponse()
-    key = _WATCHDOG.watch(connection.sock, seconds)
+    watchdog = _WATCHDOG
+    key = watchdog.watch(connection.sock, seconds)
     answer, in_time = None, True
     try:
         answer = getresponse()
     finally:
-        in_time = _WATCHDOG.release(key)
+        in_time = watchdog.release(key)
     if not in_time:  # http.client takes a head that ends early for a whole one
         raise TimeoutError("the head of the answer took too long")
     return answer

@@ -305,6 +305,15 @@ def test_unknown_host(clock: Any) -> None:
         client.request("GET", "metadata")
 
 
+def test_a_forked_worker_opens_connections_of_its_own(stub: Any, client: Any, tools: Any) -> None:
+    """gunicorn with preload_app: two processes on one socket would read each other's answers."""
+    client.request("GET", "Patient/p1")
+    first = client._session()
+    client._process = -1
+    assert client._session() is not first and client._session() is client._session()
+    first.close()
+
+
 # --- redirects and tokens --------------------------------------------------------------------------
 
 
