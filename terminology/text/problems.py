@@ -127,9 +127,7 @@ def without_measures(tokens: Sequence[Token]) -> Sequence[Token]:
     while index < len(tokens):
         token = tokens[index][0]
         following = tokens[index + 1][0] if index + 1 < len(tokens) else ""
-        if token in _MEASURES and following[:1].isdigit():
-            index += 2
-        elif token[0].isdigit() and following in _UNITS:
+        if (token in _MEASURES and following[:1].isdigit()) or (token[0].isdigit() and following in _UNITS):
             index += 2
         elif token.endswith("%") or (token[0] == "x" and token[1:].isdigit()):
             index += 1

@@ -67,7 +67,12 @@ def child_scores(
     extra = index.extra_cost(titles, asked)
     flags = index.term_flags[titles] & ~index.term_flags[own_title] & ~index.term_flags[term]
     kept = _sums(scored.mask[titles] & scored.mask[term], index.weight[query.ids]) / max(query.total, 1e-6)
-    value = gained + 0.1 * kept - 0.5 * weights.extra * extra / (extra + 1.0) - qualifiers.unasked(flags, query.flags)
+    value = (
+        gained
+        + 0.1 * kept
+        - 0.5 * weights.extra * extra / (extra + 1.0)
+        - qualifiers.unasked(flags, query.flags)
+    )
     attributes = index.term_attrs[titles] & ~index.term_attrs[own_title]
     value -= 2.0 * qualifiers.contradicted(attributes, query.attributes)
     return np.asarray(value, np.float32)
@@ -97,7 +102,9 @@ def better_sibling(
         best = int(np.argmax(value))
         new = int(scored.mask[titles[best]]) & ~int(scored.mask[leaf.term])
         if new and float(value[best]) > own + _CHILD_COST and int(leaves[best]) != leaf.code:
-            return Leaf(int(leaves[best]), leaf.score + float(value[best]) - own - _CHILD_COST, leaf.term, heading)
+            return Leaf(
+                int(leaves[best]), leaf.score + float(value[best]) - own - _CHILD_COST, leaf.term, heading
+            )
     return leaf
 
 
