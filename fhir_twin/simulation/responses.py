@@ -29,13 +29,15 @@ FOLLOWERS = {"ldl": "total-cholesterol"}
 @dataclass(frozen=True, slots=True)
 class Person:
     """What effects depend on. values: biomarker -> draws (D,), canonical; point: its central value; groups: conditions
-    that hold or held; height: metres, None when not known."""
+    that hold or held; height: metres, None when not known; learned: (biomarker, drug class) -> mean and sd of this
+    person's own response to a drug now taken, on the twin's scale, and whether that is the log."""
 
     values: dict[str, Array]
     point: dict[str, float]
     profile: Profile
     height: float | None
     draws: int
+    learned: dict[tuple[str, str], tuple[float, float, bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,12 @@ def _biomarker_terms(
         if biomarker not in person.values:
             response.unusable.add(biomarker)
             continue
+        own = person.learned.get((biomarker, item.key)) if choice.stop else None
+        if own is not None:
+            mean, sd, logged = (
+                own  # seen in this person, adherence included: before what trials saw in others
+            )
+            size = -(mean + sd * normal(f"person:{item.family or item.key}:{biomarker}", person.draws))
         found.append(BiomarkerTerm(biomarker, item.key, size, logged, item.onset_years, choice.delay_years))
     return found
 

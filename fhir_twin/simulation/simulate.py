@@ -76,11 +76,22 @@ class _Case:
 
 def _open(twin: Twin, interventions: Interventions, outcomes: Outcomes, draws: int) -> _Case:
     point = {key: twin.estimate(key).mean for key in twin.biomarkers}
-    person = Person(posterior(twin, draws), point, twin.profile, _height(twin), draws)
+    person = Person(posterior(twin, draws), point, twin.profile, _height(twin), draws, _learned(twin))
     base, issues = baselines(twin, person, outcomes)
     base += death(twin.profile, outcomes, draws)
     later = long_term(twin, person, outcomes)
     return _Case(twin, person, base, later, tuple(issues), interventions, outcomes)
+
+
+def _learned(twin: Twin) -> dict[tuple[str, str], tuple[float, float, bool]]:
+    """This person's own response to each drug class that was started under observation and is still taken."""
+    going_on = {(t.biomarker, t.drug_class) for t in twin.terms if t.end == np.inf}
+    logged = {key for key, scale in zip(twin.biomarkers, twin.scales, strict=True) if scale == "log"}
+    return {
+        (biomarker, drug): (mean, sd, biomarker in logged)
+        for biomarker, drug, mean, sd in twin.responses
+        if (biomarker, drug) in going_on
+    }
 
 
 def _height(twin: Twin) -> float | None:

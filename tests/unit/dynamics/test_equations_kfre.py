@@ -25,6 +25,22 @@ def test_four_variables_written_out() -> None:
     assert elsewhere == pytest.approx(1 - 0.9365 ** math.exp(lp), abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("name", "more", "printed"),
+    [
+        ("kfre_4_2y", {}, 0.01247073),
+        ("kfre_4_5y", {}, 0.03842137),
+        ("kfre_6_2y", {"diabetes": True, "hypertension": True}, 0.0119651),
+        ("kfre_6_5y", {"diabetes": True, "hypertension": True}, 0.03688339),
+        ("kfre_4_2y", {"age": 72, "sex": "female", "egfr": 28.0, "uacr": 800.0}, 0.09997874),
+    ],
+)
+def test_values_that_another_package_prints(name: str, more: dict[str, object], printed: float) -> None:
+    """R package kfre (CRAN), vignette: man of 55, eGFR 45, UACR 120 mg/g, North America, and a woman of 72."""
+    given = {"age": 55, "sex": "male", "egfr": 45.0, "uacr": 120.0, "region": "north-america", **more}
+    assert float(calculate(name, **given)) == pytest.approx(printed, abs=1e-7)
+
+
 def test_at_the_means_the_risk_is_one_minus_baseline_survival() -> None:
     """Every term is centred: a cohort-average person has exactly 1 - S0 (8 variables: all but sex at the mean)."""
     given = {

@@ -72,6 +72,22 @@ def test_score2_written_out_for_one_man() -> None:
     assert float(answer) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("sex", "region", "printed"),
+    [
+        ("male", "low", 0.059),
+        ("male", "very-high", 0.140),
+        ("female", "low", 0.042),
+        ("female", "very-high", 0.137),
+    ],
+)
+def test_score2_figures_of_the_abstract(sex: str, region: str, printed: float) -> None:
+    """SCORE2 paper, abstract: smoker of 50, 140 mmHg, total cholesterol 5.5, HDL 1.3 mmol/L."""
+    given = {"age": 50, "sex": sex, "smoker": True, "sbp": 140, "diabetes": False, "region": region}
+    answer = calculate("score2_10y_cvd", **given, total_cholesterol_mmol=5.5, hdl_mmol=1.3)
+    assert round(float(answer), 3) == printed
+
+
 @pytest.mark.parametrize("sex", ["male", "female"])
 def test_score2_families_rise_with_the_region(sex: str) -> None:
     base = {"sex": sex, "smoker": True, "sbp": 140, "total_cholesterol_mmol": 5.5, "hdl_mmol": 1.3}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from fhir_twin.model.twin import Point, Profile, Twin
 from fhir_twin.rules import load_safety
 from fhir_twin.simulation import load_interventions, load_outcomes
 from mappings import Source
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "assimilation"))  # assim_charts: charts built by hand
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 VALUES = {

@@ -68,8 +68,8 @@ def test_richest_model_whose_inputs_are_measured(make_twin: MakeTwin, run: Run) 
 
 
 def test_statin_ratio_is_the_trials_not_the_equations(make_twin: MakeTwin, run: Run) -> None:
-    """CTT: 0.78 per mmol/L on ASCVD. 43 % of 150 mg/dL is 1.668 mmol/L, ratio 0.661 on average over the trials' 4.8 years;
-    the first year counts half, so over ten years it is a little better, and never beyond a quarter per mmol/L."""
+    """CTT: 0.78 per mmol/L on ASCVD. 43 % of 150 mg/dL is 1.668 mmol/L, ratio 0.661 on average over the trials' 4.8
+    years; the first year counts half, so over ten years it is a bit better, never beyond a quarter per mmol/L."""
     _, statin = run(make_twin(sd=1e-6), (Choice("statin", "moderate"),))
     ratio = next(r.ratio for r in statin.relative if r.outcome == "ascvd")
     assert ratio == pytest.approx(0.78 ** (0.43 * 150 / 38.67), abs=0.004)
