@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
+from importlib import import_module
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from fhir_twin.errors import Issue
-from fhir_twin.fhir.identity import parse_source
-from fhir_twin.fhir.outcome import ISSUE_CODES
 from fhir_twin.fhir.validate_rules import rule_issues
+from fhir_twin.fhir.validate_walk import fault, foreign_elements, walk
 
 Json = dict[str, Any]
 
@@ -38,28 +40,6 @@ NOT_R4 = frozenset(
         "EvidenceReport",
     }
 )
-_NOT_R4_ELEMENTS = frozenset({"valueCodeableReference", "valueRatioRange"})
-_OBSERVATION_STATUS = frozenset(
-    {
-        "registered",
-        "preliminary",
-        "final",
-        "amended",
-        "corrected",
-        "cancelled",
-        "entered-in-error",
-        "unknown",
-    }
-)
-# Required bindings that the classes do not carry, or cut short ("final", "amended", "+").
-_MORE_CODES: dict[tuple[str, str], frozenset[str]] = {
-    ("OperationOutcomeIssue", "code"): ISSUE_CODES,
-    ("Quantity", "comparator"): frozenset({"<", "<=", ">=", ">"}),
-    ("Observation", "status"): _OBSERVATION_STATUS,
-    ("RiskAssessment", "status"): _OBSERVATION_STATUS,
-    ("DetectedIssue", "status"): _OBSERVATION_STATUS,
-}
-_CUT_SHORT = frozenset({"+", "etc."})
 _PLACE = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 _NO_URNS: Mapping[str, str] = MappingProxyType({})
 
@@ -70,17 +50,17 @@ def validate_resource(resource: Json, urns: Mapping[str, str] = _NO_URNS) -> tup
     Diagnostics name the rule, expressions the place; neither holds a value."""
     type_ = resource.get("resourceType")
     if not isinstance(type_, str) or not re.fullmatch(r"[A-Z][A-Za-z]{1,60}", type_):
-        return (_issue("structure", "the resource says no type", ""),)
+        return (fault("structure", "the resource says no type", ""),)
     if type_ in NOT_R4:
-        return (_issue("not-supported", "R4 has no such resource type", type_),)
+        return (fault("not-supported", "R4 has no such resource type", type_),)
     try:
         model = _model(type_)
     except LookupError:
-        return (_issue("not-supported", "unknown resource type", type_),)
+        return (fault("not-supported", "unknown resource type", type_),)
     parsed, issues = _parse(model, resource, type_)
     if parsed is not None:
-        issues += _walk(parsed, type_, urns)
-    issues += _foreign_elements(resource, type_)
+        issues += walk(parsed, type_, urns)
+    issues += foreign_elements(resource, type_)
     issues += rule_issues(resource)
     return tuple(dict.fromkeys(issues))
 
@@ -93,15 +73,15 @@ def validate_bundle(bundle: Json) -> tuple[Issue, ...]:
     for i, entry in enumerate(entries):
         name = entry.get("fullUrl")
         if isinstance(name, str) and name in urns:
-            issues.append(_issue("duplicate", "two entries have one fullUrl (bdl-7)", f"Bundle.entry[{i}]"))
+            issues.append(fault("duplicate", "two entries have one fullUrl (bdl-7)", f"Bundle.entry[{i}]"))
         if isinstance(name, str):
             urns[name] = str(entry.get("resource", {}).get("resourceType", ""))
     shell = {**bundle, "entry": [{k: v for k, v in e.items() if k != "resource"} for e in entries]}
     parsed, faults = _parse(_model("Bundle"), shell, "Bundle")
     issues += faults
-    issues += _walk(parsed, "Bundle", urns) if parsed is not None else []
+    issues += walk(parsed, "Bundle", urns) if parsed is not None else []
     if bundle.get("type") in ("transaction", "batch") and any("request" not in e for e in entries):
-        issues.append(_issue("invariant", "every entry of a transaction needs a request (bdl-3)", "Bundle"))
+        issues.append(fault("invariant", "every entry of a transaction needs a request (bdl-3)", "Bundle"))
     for i, entry in enumerate(entries):
         if isinstance(entry.get("resource"), dict):
             found = validate_resource(entry["resource"], urns)
@@ -130,10 +110,10 @@ def _parse(model: Any, resource: Json, place: str) -> tuple[Any, list[Issue]]:
         return model.model_validate(resource), []
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        return None, [_issue("structure", _rule(f), _path(place, f.get("loc", ()))) for f in found]
+        return None, [fault("structure", _rule(f), _path(place, f.get("loc", ()))) for f in found]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         # The classes let some faults escape as bare errors; their text may quote values.
-        return None, [_issue("structure", f"the model class refuses it ({type(error).__name__})", place)]
+        return None, [fault("structure", f"the model class refuses it ({type(error).__name__})", place)]
 
 
 def _rule(fault: Any) -> str:
@@ -145,71 +125,54 @@ def _path(place: str, parts: Any) -> str:
     return place + "".join(names)
 
 
-def _walk(model: Any, place: str, urns: Mapping[str, str]) -> list[Issue]:
-    """Code lists and reference targets, which the classes know but do not compare."""
-    issues: list[Issue] = []
-    for name, field in type(model).model_fields.items():
-        value = getattr(model, name, None)
-        if value is None or name.endswith("__ext"):
-            continue
-        notes = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        where = f"{place}.{field.alias or name}"
-        allowed = _MORE_CODES.get((type(model).__name__, name)) or _whole_list(notes)
-        targets = notes.get("enum_reference_types")
-        for i, one in enumerate(value if isinstance(value, list) else [value]):
-            spot = f"{where}[{i}]" if isinstance(value, list) else where
-            if isinstance(one, str) and allowed and one not in allowed:
-                issues.append(_issue("code-invalid", "not a code of the required value set", spot))
-            if hasattr(type(one), "model_fields"):
-                if targets and type(one).__name__ == "Reference":
-                    issues += _target(one, targets, spot, urns)
-                issues += _walk(one, spot, urns)
-    return issues
-
-
-def _whole_list(notes: Any) -> frozenset[str]:
-    listed = frozenset(notes.get("enum_values") or ())
-    return frozenset() if listed & _CUT_SHORT else listed
-
-
-def _target(reference: Any, targets: Any, place: str, urns: Mapping[str, str]) -> Iterator[Issue]:
-    """The target's type must be one that the element allows; a reference must lead somewhere."""
-    text = getattr(reference, "reference", None)
-    if not text or text.startswith("#"):
-        return
-    if text.startswith("urn:"):
-        if text not in urns:
-            yield _issue("not-found", "refers to nothing in this Bundle", place)
-            return
-        type_ = urns[text]
-    else:
-        parsed = parse_source(text)
-        if parsed is None:
-            yield _issue("value", "not a relative reference", place)
-            return
-        type_ = parsed.type
-    if "Resource" not in targets and type_ not in targets:
-        yield _issue("structure", "refers to a type that this element does not allow", place)
-
-
-def _foreign_elements(value: Any, place: str) -> list[Issue]:
-    if isinstance(value, dict):
-        bad = [
-            _issue("not-supported", "R4 has no such element", f"{place}.{k}")
-            for k in value
-            if k in _NOT_R4_ELEMENTS
-        ]
-        return bad + [i for k, v in value.items() for i in _foreign_elements(v, f"{place}.{k}")]
-    if isinstance(value, list):
-        return [i for n, v in enumerate(value) for i in _foreign_elements(v, f"{place}[{n}]")]
-    return []
-
-
-def _issue(code: str, words: str, place: str) -> Issue:
-    return Issue("error", code, words, place, "write")
-
-
 def _at(issue: Issue, place: str) -> Issue:
     return Issue(
         issue.severity, issue.code, issue.diagnostics, f"{place} {issue.expression}".strip(), issue.stage
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One member of a type, in the order of its definition. kind: boolean | integer | decimal | string | xhtml |
+    resource, or for complex types the name that `elements` takes."""
+
+    name: str
+    many: bool
+    kind: str
+
+
+@cache
+def elements(kind: str) -> dict[str, Element]:
+    """Members of a resource type ("CarePlan") or of a complex kind, in XML order. Raises LookupError."""
+    model = _complex(kind) if "." in kind else _model(kind)
+    fields = model.model_fields
+    named = ((field.alias or name, field) for name, field in fields.items())
+    by_name = {name: field for name, field in named if not name.startswith("_")}
+    return {n: _element(n, by_name[n]) for n in model.elements_sequence() if n in by_name}
+
+
+def _complex(kind: str) -> Any:
+    module, _, name = kind.rpartition(".")
+    if not module.startswith("fhir.resources.R4B."):
+        raise LookupError(kind)
+    return getattr(import_module(module), name)
+
+
+def _element(name: str, field: Any) -> Element:
+    found = str(field.annotation)
+    inner = list(_classes(field.annotation))
+    klass = next((str(c._model_klass) for c in inner if hasattr(c, "_model_klass")), "")
+    if klass:
+        kind = "resource" if klass.endswith(("resource.Resource", "resource.DomainResource")) else klass
+    elif "Xhtml" in found:
+        kind = "xhtml"
+    else:
+        primitive = next((k for k in (bool, int, Decimal) if k in inner), str)
+        kind = {bool: "boolean", int: "integer", Decimal: "decimal", str: "string"}[primitive]
+    return Element(name, "List[" in found, kind)
+
+
+def _classes(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _classes(argument)
