@@ -22,6 +22,7 @@ from fhir_twin.fhir.context import Context, Issues
 from fhir_twin.fhir.convert import convert
 from fhir_twin.fhir.read_conditions import read_allergy, read_condition
 from fhir_twin.fhir.read_consent import read_consent, unreadable_consent
+from fhir_twin.fhir.read_duplicates import mark_duplicates
 from fhir_twin.fhir.read_events import (
     read_care_plan,
     read_document,
@@ -112,7 +113,7 @@ def read_chart(
     return Chart(
         patient=record,
         as_of=as_of,
-        measurements=tuple(shelf.measurements),
+        measurements=mark_duplicates(shelf.measurements),
         problems=tuple(shelf.problems),
         medications=tuple(shelf.medications),
         allergies=tuple(shelf.allergies),

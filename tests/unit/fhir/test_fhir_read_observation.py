@@ -391,3 +391,20 @@ def test_wrong_types_cost_the_element_or_the_resource_never_the_rest() -> None:
 def test_counts_are_of_the_bundle() -> None:
     read = chart(observation(valueInteger=1), resource("Procedure"), about_patient("Claim"))
     assert read.counts == (("Claim", 1), ("Observation", 1), ("Patient", 1), ("Procedure", 1))
+
+
+def test_the_same_value_from_two_sources_is_marked_not_dropped() -> None:
+    """OB-8: a report's copy, a portal's copy with the day only."""
+    first = observation(valueQuantity=quantity(90))
+    copy = observation(id="copy", valueQuantity=quantity(90), effectiveDateTime="2025-03-04T08:00:00Z")
+    portal = observation(id="portal", valueQuantity=quantity(90), effectiveDateTime="2025-03-04")
+    other_day = observation(id="day", valueQuantity=quantity(90), effectiveDateTime="2025-03-05")
+    other_value = observation(id="value", valueQuantity=quantity(91))
+    other_code = observation("2345-7", id="code", valueQuantity=quantity(90))
+    pair = observation(
+        "85354-9", id="bp", component=[{"code": coded("8480-6"), "valueQuantity": quantity(90)}] * 2
+    )
+    read = chart(first, copy, portal, other_day, other_value, other_code, pair)
+    marked = [m.source for m in read.measurements if "possible-duplicate" in m.flags]
+    assert marked == ["Observation/copy", "Observation/portal"]
+    assert len(read.measurements) == 8

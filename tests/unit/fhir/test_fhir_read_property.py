@@ -110,7 +110,7 @@ WHOLE_CHART = read_chart(bundle(*WHOLE), AS_OF)
 EVERYTHING = total(WHOLE_CHART)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from([place for place in ALL if place[0] > 0]), odd)
 def test_one_odd_element_never_costs_more_than_its_resource(
     place: tuple[int, tuple[Any, ...]], value: Any
@@ -124,7 +124,7 @@ def test_one_odd_element_never_costs_more_than_its_resource(
         assert read.issues  # a resource of which nothing is left is never left out silently
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from([place for place in ALL if place[0] == 0]), odd)
 def test_an_odd_patient_is_read_or_refused_with_our_own_words(
     place: tuple[int, tuple[Any, ...]], value: Any
