@@ -76,7 +76,8 @@ class DueRule:
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """Drugs with one aim are not all started at once. classes: who belongs; at_first (or `more` when `more_when`
+    """Drugs with one aim are not all started at once. classes,
+    interventions: who belongs; at_first (or `more` when `more_when`
     holds): how many are shown; next: what is said of the others."""
 
     key: str
@@ -85,6 +86,7 @@ class Aim:
     next: str
     more: int = 0
     more_when: Predicate | None = None
+    interventions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

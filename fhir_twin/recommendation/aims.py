@@ -17,7 +17,7 @@ def first_and_later(families: tuple[Family, ...], case: Case) -> tuple[tuple[Fam
     later: list[Rejection] = []
     for family in families:
         option = family[0]
-        aims = [aim for aim in case.guidelines.aims if aim.classes & set(option.intervention.classes)]
+        aims = [aim for aim in case.guidelines.aims if _belongs(option, aim)]
         full = next((aim for aim in aims if room[aim.key] <= 0), None)
         if full is not None:
             scenario = option.trajectory.scenario
@@ -27,6 +27,11 @@ def first_and_later(families: tuple[Family, ...], case: Case) -> tuple[tuple[Fam
             room[aim.key] -= 1
         first.append(family)
     return tuple(first), later
+
+
+def _belongs(option: Option, aim: Aim) -> bool:
+    named = option.intervention.key in aim.interventions
+    return named or bool(aim.classes & set(option.intervention.classes))
 
 
 def _room(aim: Aim, case: Case) -> int:

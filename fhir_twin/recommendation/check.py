@@ -65,6 +65,7 @@ def _ranking(guidelines: Guidelines, vocabulary: Vocabulary) -> Iterator[str]:
         yield from vocabulary.wrong(gate.when, "gate")
     for aim in guidelines.aims:
         yield from _unknown(f"aim {aim.key}", aim.classes, vocabulary.drugs)
+        yield from _unknown(f"aim {aim.key}", aim.interventions, vocabulary.interventions)
 
 
 def _evidence(key: str, evidence: tuple[Evidence, ...]) -> Iterator[str]:

@@ -15,6 +15,7 @@ WORDS = {
         "the unit does not belong to this test",
         "Check the unit and the code at the source.",
     ),
+    "unit-inferred": ("it has no unit", "Add the unit at the source; check that the value fits."),
     "unit-conflict": ("unit and value do not fit each other", "Check the unit and the value at the source."),
     "mislabelled-unit": (
         "unit and value do not fit each other",
@@ -51,6 +52,8 @@ def _values(case: Case) -> tuple[Finding, ...]:
     for point in case.twin.points:
         if not point.used and point.reason in WORDS:
             groups.setdefault((point.biomarker, point.reason), []).append(point)
+        elif point.used and "unit-inferred" in point.flags:
+            groups.setdefault((point.biomarker, "unit-inferred"), []).append(point)
     return tuple(_value(key, reason, points, case) for (key, reason), points in sorted(groups.items()))
 
 
@@ -60,11 +63,12 @@ def _value(analyte: str, reason: str, points: list[Point], case: Case) -> Findin
     dates = sorted({p.time.date().isoformat() for p in points if p.time})
     when = f", {', '.join(dates[:3])}{' and others' if len(dates) > 3 else ''}" if dates else ""
     count = f"{len(points)} values of {name} were" if len(points) > 1 else f"One value of {name} was"
+    used = "used as if in the usual unit" if reason == "unit-inferred" else "not used"
     return Finding(
         key=f"value-{analyte}-{reason}",
         code="VALIDAT",
         severity="low",
-        text=f"{count} not used: {words}{when}.",
+        text=f"{count} {used}: {words}{when}.",
         sources=tuple(sorted({p.source for p in points})),
         check=check,
     )

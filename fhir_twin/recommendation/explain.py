@@ -8,18 +8,8 @@ from fhir_twin.model.plan import Citation, Reason, Recommendation
 from fhir_twin.model.rules import Predicate
 from fhir_twin.model.scenario import EventRisk, RiskChange
 from fhir_twin.recommendation.case import Case
-from fhir_twin.recommendation.rank import Option, counted, proven_effects
-
-OUTCOME = {
-    "cvd": "cardiovascular disease (heart attack, stroke, heart failure)",
-    "ascvd": "heart attack or stroke",
-    "heart-failure": "heart failure",
-    "kidney-failure": "kidney failure",
-    "diabetes": "type 2 diabetes",
-    "mi": "heart attack",
-    "stroke": "stroke",
-    "death": "death",
-}
+from fhir_twin.recommendation.patient_words import OUTCOME, patient_words
+from fhir_twin.recommendation.rank import Option, counted, unpriced
 
 
 def recommendation(option: Option, others: tuple[Option, ...], rank: int, case: Case) -> Recommendation:
@@ -59,7 +49,7 @@ def recommendation(option: Option, others: tuple[Option, ...], rank: int, case: 
         dose_unit=dose.unit if dose else "",
         dose_per_day=dose.per_day if dose else None,
         replaces=_replaces(option, case),
-        patient_text=_patient_text(intervention, lead, case),
+        patient_text=patient_words(intervention, lead, case),
         alternatives=tuple(_alternative(other, option) for other in others),
         probability_harm=1.0 - option.better if option.events is not None else None,
     )
@@ -85,19 +75,26 @@ def _why(option: Option, indication: Predicate | None, case: Case) -> tuple[Reas
     facts = case.facts(indication) if indication else ()
     reasons = [Reason(_sentence(fact.text), fact.sources) for fact in facts]
     reasons += [_baseline(risk) for risk in case.risks if _moves(risk, _main(option, case))]
-    if option.events is None:
-        reasons += [_trial(effect) for effect in proven_effects(intervention, case)]
+    reasons += _trials(unpriced(intervention, option.trajectory, case))
     if intervention.indication_text:
         guideline = f" ({intervention.guideline})" if intervention.guideline else ""
         reasons.append(Reason(f"Who may benefit: {intervention.indication_text.rstrip('.')}{guideline}."))
     return tuple(reasons)
 
 
-def _trial(effect: EventEffect) -> Reason:
-    """A trial ratio in words, for patients whose absolute risk no equation gives."""
-    name = OUTCOME.get(effect.outcome, effect.outcome)
-    ratio = f"{effect.ratio:.2f} times as frequent (95 % interval {effect.low:.2f} to {effect.high:.2f})"
-    return Reason(f"In trials {name} was {ratio}; no equation gives this patient's absolute risk.")
+def _trials(effects: tuple[EventEffect, ...]) -> list[Reason]:
+    """Trial ratios in words, for outcomes whose absolute risk no equation gives here."""
+    if not effects:
+        return []
+    parts = (
+        f"{OUTCOME.get(e.outcome, e.outcome)} {e.ratio:.2f} ({e.low:.2f} to {e.high:.2f})" for e in effects
+    )
+    listed = "; ".join(dict.fromkeys(parts))
+    return [
+        Reason(
+            f"Hazard ratios in trials (95 % interval), where no absolute risk can be given here: {listed}."
+        )
+    ]
 
 
 def _main(option: Option, case: Case) -> tuple[RiskChange, ...]:
@@ -262,32 +259,3 @@ def _alternative(other: Option, best: Option) -> str:
 def _name(option: Option) -> str:
     dose = dose_of(option)
     return dose.label if dose and dose.label else option.intervention.title
-
-
-def _patient_text(intervention: Intervention, lead: RiskChange | None, case: Case) -> str:
-    """Natural frequencies, no jargon."""
-    base = next(
-        (
-            r
-            for r in case.risks
-            if lead and r.outcome == lead.outcome and r.horizon_years == lead.horizon_years
-        ),
-        None,
-    )
-    if lead is None or base is None or lead.difference >= 0:
-        return intervention.patient_text
-    scale = 100 if base.probability >= 0.05 else 1000
-    now, then = round(scale * base.probability), round(scale * (base.probability + lead.difference))
-    if now == then:
-        return intervention.patient_text
-    numbers = (
-        f"Of {scale:,} people like you, about {now} have {_plain(lead.outcome)} within "
-        f"{lead.horizon_years:.0f} years; with this, about {then}."
-    )
-    return f"{intervention.patient_text} {numbers}".strip()
-
-
-def _plain(outcome: str) -> str:
-    return {"cvd": "a heart attack, a stroke or heart failure", "ascvd": "a heart attack or a stroke"}.get(
-        outcome, OUTCOME.get(outcome, outcome)
-    )

@@ -13,7 +13,6 @@ from fhir_twin.model.plan import Citation, ProposedGoal
 from fhir_twin.recommendation.case import Case
 
 LIVE = ("proposed", "planned", "accepted", "active", "on-hold")
-EXTRA_MEASURE = {"weight": "bmi"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,10 @@ def _limits(rule: GoalRule, variant: GoalVariant, case: Case) -> dict[str, Decim
 
 
 def _present(analyte: str, case: Case) -> float | None:
+    """The present value. Weight comes from the twin's BMI and the height, so that one odd weight does no harm."""
+    bmi, height = case.estimate("bmi"), case.patient.latest("height")
+    if analyte == "weight" and bmi is not None and height is not None:
+        return bmi.mean * (height.value / 100) ** 2
     estimate = case.estimate(analyte)
     if estimate is not None:
         return estimate.mean

@@ -13,6 +13,11 @@ def limits(case: Case, safety_only: str) -> tuple[str, ...]:
     found = []
     if safety_only:
         found.append(f"{safety_only[:1].upper()}{safety_only[1:]}.")
+    coded = case.coded
+    if not (case.twin.points or coded.problems or coded.medications):
+        found.append(
+            "The record holds no measurement, problem or drug: only what to measure first is proposed."
+        )
     if case.twin.refused:
         found.append(f"The twin gives no forecast: {case.twin.refused}.")
     found += [_missing_types(case), _population(case), _old(case), _equations(case), _allergies(case)]

@@ -150,10 +150,15 @@ def _ranking(row: Mapping[str, Any], where: str) -> Ranking:
 
 
 def _aim(row: Mapping[str, Any], where: str) -> Aim:
-    only(row, {"key", "classes", "at_first", "next", "more", "more_when"}, where)
-    more_when = parse(row["more_when"], where) if "more_when" in row else None
+    only(row, {"key", "classes", "interventions", "at_first", "next", "more", "more_when"}, where)
     return Aim(
-        row["key"], frozenset(row["classes"]), row["at_first"], row["next"], row.get("more", 0), more_when
+        key=row["key"],
+        classes=frozenset(row.get("classes", ())),
+        at_first=row["at_first"],
+        next=row["next"],
+        more=row.get("more", 0),
+        more_when=parse(row["more_when"], where) if "more_when" in row else None,
+        interventions=frozenset(row.get("interventions", ())),
     )
 
 

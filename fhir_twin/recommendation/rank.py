@@ -56,18 +56,21 @@ def options(case: Case, targets: tuple[Target, ...]) -> tuple[Option, ...]:
         )
         closed, met = _closed(trajectory, targets, case)
         intervention = case.interventions.get(choice.intervention)
-        proven = bool(proven_effects(intervention, case))
+        proven = bool(unpriced(intervention, trajectory, case))
         found.append(Option(trajectory, intervention, choice, events, error, better, closed, met, proven))
     return tuple(found)
 
 
-def proven_effects(intervention: Intervention, case: Case) -> tuple[EventEffect, ...]:
-    """Trial ratios below 1 (whole 95 % interval) that hold for this patient's condition groups."""
+def unpriced(intervention: Intervention, trajectory: Trajectory, case: Case) -> tuple[EventEffect, ...]:
+    """Trial ratios below 1 (whole 95 % interval) that hold for this patient's condition groups, on outcomes whose
+    absolute risk no equation gave."""
+    priced = {c.outcome for c in trajectory.changes}
     groups = case.twin.profile.groups | case.twin.profile.ever
     return tuple(
         e
         for e in intervention.events
         if not e.via
+        and e.outcome not in priced
         and e.high < 1.0
         and (not e.groups_any or groups & set(e.groups_any))
         and not groups & set(e.groups_none)
@@ -127,7 +130,7 @@ def worth(option: Option, ranking: Ranking) -> bool:
     fewer = option.events is not None and option.events <= -ranking.least_events
     if fewer and option.better >= ranking.least_better:
         return True
-    if option.events is None and option.proven and option.intervention.strength.startswith("strong"):
+    if option.proven and option.intervention.strength.split(" ")[0] in ("strong", "moderate"):
         return True
     harmful = option.events is not None and option.events > ranking.least_events
     return not harmful and bool(option.met)
@@ -141,11 +144,12 @@ def best_of_families(found: tuple[Option, ...]) -> tuple[tuple[Option, tuple[Opt
     return tuple((group[0], tuple(group[1:])) for group in families.values())
 
 
-def order(option: Option) -> tuple[float, float, int, float, str]:
-    """Most events saved, then most of the goals reached, then guideline strength, burden, key."""
+def order(option: Option) -> tuple[float, float, int, bool, float, str]:
+    """Most events saved, then most of the goals reached, then guideline strength, no drug before a drug, burden."""
     strength = STRENGTH.get(option.intervention.strength.split(" ")[0].lower(), 3)
     events = option.events if option.events is not None else 0.0
-    return (events, -option.closed, strength, option.intervention.burden, option.key)
+    drug = option.intervention.kind == "medication"
+    return (events, -option.closed, strength, drug, option.intervention.burden, option.key)
 
 
 def ranks(ordered: tuple[Option, ...], first: int) -> tuple[int, ...]:

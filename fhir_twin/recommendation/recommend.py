@@ -64,14 +64,14 @@ def _plan(empty: Plan, case: Case) -> Plan:
         proposals += due(case.guidelines.gaps, len(proposals) + 1, case)
     proposals += tests(questions, len(proposals) + 1, case)
     if not safety_only:
-        proposals += due(case.guidelines.screening, len(proposals) + 1, case)[
-            : case.guidelines.ranking.most_due
-        ]
+        ordered = {coding.code for r in proposals for coding in r.code.codings}
+        fresh = tuple(r for r in case.guidelines.screening if r.code is None or r.code.code not in ordered)
+        proposals += due(fresh, len(proposals) + 1, case)[: case.guidelines.ranking.most_due]
     return replace(
         empty,
         recommendations=tuple(proposals),
         goals=goals,
-        rejected=tuple(sorted({*case.proposals.rejected, *rejected}, key=lambda r: (r.scenario.key, r.rule))),
+        rejected=_told((*case.proposals.rejected, *rejected)),
         questions=questions,
         risks=() if safety_only else case.risks,
         findings=(*reviewed.findings, *gene_conflicts(case), *discrepancies(case)),
@@ -83,6 +83,12 @@ def _plan(empty: Plan, case: Case) -> Plan:
     )
 
 
+def _told(rejected: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
+    """Each rejection once, by key; of combinations only what their members do to each other."""
+    kept = {r for r in rejected if len(r.scenario.choices) < 2 or r.kind == "interaction"}
+    return tuple(sorted(kept, key=lambda r: (r.scenario.key, r.rule, r.reason)))
+
+
 def _choose(
     case: Case, targets: tuple[Target, ...], first: int
 ) -> tuple[tuple[Recommendation, ...], tuple[Rejection, ...]]:
@@ -91,7 +97,7 @@ def _choose(
     scored = options(case, targets)
     rejected = [_unproven(o) for o in scored if not citations(o.intervention)]
     closed = {o.key: gate for o in scored for gate in case.guidelines.gates if _shut(gate, o, case)}
-    rejected += [_gated(o, closed[o.key]) for o in scored if o.key in closed]
+    rejected += [_gated(o, closed[o.key], case) for o in scored if o.key in closed]
     sound = tuple(o for o in scored if citations(o.intervention) and o.key not in closed)
     rejected += [_too_little(o) for o in sound if not worth(o, ranking)]
     families = best_of_families(tuple(o for o in sound if worth(o, ranking)))
@@ -110,9 +116,11 @@ def _shut(gate: Gate, option: Option, case: Case) -> bool:
     return option.intervention.key in gate.interventions and not case.holds(gate.when)
 
 
-def _gated(option: Option, gate: Gate) -> Rejection:
+def _gated(option: Option, gate: Gate, case: Case) -> Rejection:
     source = "; ".join(e.text for e in gate.evidence)
-    return Rejection(option.trajectory.scenario, "gate", "not-indicated", gate.reason, (), source)
+    unknown = "Whether the risk is high enough cannot be told: no risk equation applies here."
+    reason = unknown if case.holds(gate.when) is None else gate.reason
+    return Rejection(option.trajectory.scenario, "gate", "not-indicated", reason, (), source)
 
 
 def _unproven(option: Option) -> Rejection:
@@ -127,6 +135,8 @@ def _unproven(option: Option) -> Rejection:
 def _too_little(option: Option) -> Rejection:
     if option.events is None:
         reason = "No risk equation applies, and it would bring no goal noticeably closer."
+    elif abs(option.events) < 0.00005:
+        reason = "No effect on the risks that can be computed here, and no unmet goal brought closer."
     elif option.events > 0:
         reason = f"It would cause about {1000 * option.events:.0f} more events per 1,000 people in 10 years."
     else:

@@ -24,8 +24,6 @@ def refusal(coded: CodedChart, twin: Twin) -> str:
         return "no birth date: nearly every rule depends on age"
     if twin.profile.age < ADULT:
         return "the patient is younger than 18; the rules and equations are for adults"
-    if not (twin.points or coded.problems or coded.medications):
-        return "the record holds no measurement, problem or medication"
     return ""
 
 

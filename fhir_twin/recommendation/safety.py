@@ -20,6 +20,7 @@ from fhir_twin.rules.predicates import evaluate
 from fhir_twin.rules.safety import allergy_hits, asked_by, hit
 from fhir_twin.rules.view import PatientView, view
 
+ALLERGY_CHECK = "The drug is taken all the same: is it tolerated? Correct the allergy list, or stop the drug."
 ORDER = {"high": 0, "moderate": 1, "low": 2}
 
 
@@ -81,7 +82,7 @@ def _judge(drug: Drug, case: Case) -> Iterator[tuple[Hit | None, Question | None
     rest = tuple(m for m in case.coded.medications if id(m) not in own)
     others = view(replace(case.coded, medications=rest), case.twin, case.risks)
     for allergy in allergy_hits(others, drug.names, drug.names, safety, "stop"):
-        yield replace(allergy, current="review"), None
+        yield replace(allergy, current="review", action=ALLERGY_CHECK), None
     for gene in gene_hits(others, drug.names, safety):
         yield gene, None
     for rule in safety.rules_for(drug.names):

@@ -149,13 +149,13 @@ def _allergy(key: str, entry: CodedAllergy, reason: str) -> Hit:
     allergy = entry.allergy
     words = ", ".join(r.label for r in allergy.reactions if r.label)
     fact = f"allergy list: {allergy.concept.label}" + (f" ({words})" if words else "")
-    kind = "INT" if allergy.kind == "intolerance" else "ALGY"
+    intolerance = allergy.kind == "intolerance"
     return Hit(
-        key,
-        "allergy",
-        kind,
-        "high",
-        f"{reason} Record: {fact}.",
-        (Reason(fact, (allergy.source,)),),
+        rule=key,
+        kind="allergy",
+        code="INT" if intolerance else "ALGY",
+        severity="moderate" if intolerance else "high",
+        reason=f"{reason} Record: {fact}.",
+        facts=(Reason(fact, (allergy.source,)),),
         current="stop",
     )

@@ -90,7 +90,6 @@ def record(**kw: Any) -> CodedChart:
         (record(replaced_by="Patient/2"), known_twin(), "merged"),
         (record(), known_twin(age=17.9), "younger than 18"),
         (record(), known_twin(age=None), "birth date"),
-        (chart(), twin(), "no measurement"),
     ],
 )
 def test_refusals_say_why_and_propose_nothing(
