@@ -13,6 +13,7 @@ from fhir_twin.errors import KnowledgeError
 from mappings import Source
 
 FOLDER = "conditions"
+LONGEST_TEXT = 4_000  # characters looked through for words; a problem's name is shorter
 KEYS = {"label", "icd10cm", "excluded", "snomed", "words", "includes", "note"}
 
 
@@ -47,7 +48,8 @@ class ConditionGroups:
         for code in snomed:
             found.update(self._by_snomed.get(code, ()))
         if text:
-            found.update(name for phrase, name in self._phrases if says(text, phrase))
+            start = text[:LONGEST_TEXT]
+            found.update(name for phrase, name in self._phrases if says(start, phrase))
         return frozenset(found.union(*(self._wider[g] for g in found)))
 
     def knows_snomed(self, code: str) -> bool:

@@ -11,6 +11,7 @@ from fhir_twin.errors import KnowledgeError
 from mappings import Source
 
 FOLDER, FILE = "concept-maps", "lab-names.tsv"
+LONGEST_NAME = 200
 COLUMNS = ("name", "loinc", "synonyms", "specimen", "source")
 
 _LONG_NAME = re.compile(
@@ -43,7 +44,7 @@ class LabNames:
     def loinc(self, name: str, specimen: str = "") -> str:
         """The LOINC for a name as written, "" when it is not known or the specimen is another one. What the name says
         of the specimen counts more than `specimen`, which is what the record says beside it."""
-        if "test strip" in name.lower():
+        if len(name) > LONGEST_NAME or "test strip" in name.lower():
             return ""
         found = self.by_name.get(key(name))
         if found is None:

@@ -6,8 +6,15 @@ import re
 
 _NOT_IN_WORDS = re.compile(r"[^a-z0-9.%+#]+")
 _LONE_DOT = re.compile(r"(?<!\d)\.|\.(?!\d)")
-_SUFFIX = re.compile(
-    r"\s*\((disorder|finding|situation|procedure|event|substance|product|observable entity)\)\s*$"
+_TAGS = (
+    "disorder",
+    "finding",
+    "situation",
+    "procedure",
+    "event",
+    "substance",
+    "product",
+    "observable entity",
 )
 _NEGATED = re.compile(
     r"\b(no|not|denies|denied|without|negative|never|family|father|mother|brother|sister|fhx|ruled|rule|r/o|risk"
@@ -22,6 +29,7 @@ _HISTORY = re.compile(
     r"|status post)\b[\s:]*",
     re.IGNORECASE,
 )
+_FAMILY = re.compile(r"(?:family (?:history|hx)|fhx?|fh)(?: of|:)? (?:a |an )?", re.IGNORECASE)
 _YEAR = re.compile(r"\b((?:19|20)\d\d)\b")
 
 
@@ -38,13 +46,21 @@ def key(text: str) -> str:
 
 def without_tag(display: str) -> str:
     """A SNOMED CT display without its semantic tag: "Asthma (disorder)" -> "Asthma"."""
-    return _SUFFIX.sub("", display)
+    head, _, tag = display.rstrip().rpartition("(")
+    return head.rstrip() if head and tag.endswith(")") and tag[:-1] in _TAGS else display
 
 
 def after_history(text: str) -> str:
     """What follows "history of", "h/o", "s/p" ...; "" when `text` does not begin so."""
     found = _HISTORY.match(text)
     return text[found.end() :].strip() if found else ""
+
+
+def after_family(text: str) -> str:
+    """What follows "family history of", "FHx" ...; "" when `text` does not begin so."""
+    plain = text.strip()
+    found = _FAMILY.match(plain)
+    return plain[found.end() :].strip() if found else ""
 
 
 def last_year_in(text: str) -> int | None:

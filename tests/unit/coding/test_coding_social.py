@@ -129,3 +129,25 @@ def test_family_history_is_of_the_relative_only():
         (True, 49.0)
     ]
     assert not found.ever_had("myocardial-infarction")
+
+
+@pytest.mark.parametrize(
+    "concept",
+    [
+        words("Family history of sugar diabetes"),
+        words("FHx: sugar diabetes"),
+        snomed("160303001", "Family history of sugar diabetes (situation)"),
+        icd("Z83.3", "Family history of sugar diabetes"),
+    ],
+)
+def test_a_relatives_disease_told_as_family_history(concept):
+    mother = FamilyMember("FamilyMemberHistory/1", "MTH", 1, "female", (FamilyCondition(concept),))
+    found = code_chart(chart(family=(mother,)), SmallCoder(), MAPS)
+    assert ["diabetes" in f.groups for f in found.family] == [True]
+
+
+@pytest.mark.parametrize("code", ["Z80.3", "Z82.49", "Z83.3"])
+def test_family_history_on_the_problem_list_is_no_problem_of_the_patient(code):
+    """CO-1: family history coded as Z80 to Z84."""
+    found = code_chart(chart(problems=(problem(icd(code)),)), SmallCoder(), MAPS)
+    assert found.problems[0].groups == frozenset()
