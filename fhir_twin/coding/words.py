@@ -29,7 +29,7 @@ _HISTORY = re.compile(
     r"|status post)\b[\s:]*",
     re.IGNORECASE,
 )
-_FAMILY = re.compile(r"(?:family (?:history|hx)|fhx?|fh)(?: of|:)? (?:a |an )?", re.IGNORECASE)
+_FAMILY = re.compile(r"(?:(?:family (?:history|hx)|fhx)(?: of|:)?|fh of) (?:a |an )?", re.IGNORECASE)
 _YEAR = re.compile(r"\b((?:19|20)\d\d)\b")
 
 

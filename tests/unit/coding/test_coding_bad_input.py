@@ -47,14 +47,14 @@ def test_any_concept_is_coded_or_said(concept):
 
 
 LONG = {
-    "digits": "1" * 300_000,
-    "blanks": " " * 300_000,
-    "brackets": "(" * 300_000,
-    "denials": "no angioedema " * 20_000,
-    "drugs": "metformin 500 mg " * 15_000,
-    "numbers": "1 mg / " * 40_000,
-    "ways": "Glucose [Mass/volume] in " + " by \n" * 50_000,
-    "dots": "1.2." * 75_000,
+    "digits": "1" * 100_000,
+    "blanks": " " * 100_000,
+    "brackets": "(" * 100_000,
+    "denials": "no angioedema " * 7_000,
+    "drugs": "metformin 500 mg " * 5_000,
+    "numbers": "1 mg / " * 13_000,
+    "ways": "Glucose [Mass/volume] in " + " by \n" * 17_000,
+    "dots": "1.2." * 25_000,
 }
 
 
