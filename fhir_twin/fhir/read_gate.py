@@ -53,15 +53,15 @@ def is_adopted(raw: Resource) -> bool:
 
 
 def _refers(value: Any, devices: frozenset[str]) -> bool:
-    if isinstance(value, list):
-        return any(_refers(each, devices) for each in value)
-    if not isinstance(value, dict):
-        return False
-    text = value.get("reference")
-    if not isinstance(text, str):
-        return _refers(value.get("actor"), devices)
-    plain = text.split("/_history/")[0]
-    return plain in devices or any(d.startswith("Device/") and plain.endswith(f"/{d}") for d in devices)
+    """A Reference, a list of them, or of objects with an `actor`."""
+    for each in value if isinstance(value, list) else [value]:
+        held = each.get("actor", each) if isinstance(each, dict) else None
+        text = held.get("reference") if isinstance(held, dict) else None
+        if isinstance(text, str):
+            plain = text.split("/_history/")[0]
+            if plain in devices or any(d.startswith("Device/") and plain.endswith(f"/{d}") for d in devices):
+                return True
+    return False
 
 
 def in_error(raw: Resource) -> bool:

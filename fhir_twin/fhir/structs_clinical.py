@@ -191,14 +191,6 @@ class FamilyMemberHistory(Resource, frozen=True, gc=False, rename="camel", tag="
     condition: tuple[FamilyMemberCondition, ...] = ()
 
 
-class Specimen(Resource, frozen=True, gc=False, rename="camel", tag="Specimen"):
-    type: CodeableConcept | None = None
-
-
-class Device(Resource, frozen=True, gc=False, rename="camel", tag="Device"):
-    type: CodeableConcept | None = None
-
-
 class Encounter(Resource, frozen=True, gc=False, rename="camel", tag="Encounter"):
     status: str | None = None
     class_: Coding | None = msgspec.field(default=None, name="class")

@@ -177,3 +177,20 @@ def test_no_issue_quotes_a_value() -> None:
     )
     assert read.issues
     assert secret not in words(read)
+
+
+def test_a_performer_of_ours_in_any_form() -> None:
+    """CP-4: as a reference, in a list, or as the actor of a performer."""
+    device = {"resourceType": "Device", "id": "d1", "meta": {"tag": [{"system": TAGS, "code": SOFTWARE_TAG}]}}
+    ours: list[Any] = [
+        {"reference": "Device/d1"},
+        [{"reference": "Device/d1/_history/3"}],
+        [{"actor": {"reference": "https://x/Device/d1"}}],
+    ]
+    theirs: list[Any] = [{"reference": "Device/d2"}, [[{"reference": "Device/d1"}]], {"actor": 3}, None]
+    for performer in ours:
+        assert chart(device, observation(valueInteger=1, performer=performer)).measurements == ()
+    for performer in theirs:
+        assert "own earlier output" not in words(
+            chart(device, observation(valueInteger=1, performer=performer))
+        )
