@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -324,7 +323,7 @@ class MemoryServer:
             for urn, reference in urns.items():
                 text = text.replace(urn, reference)
             resource = json.loads(text)
-            assert "urn:uuid:" not in re.sub(r'"value": "urn:uuid:', "", text), "HAPI-0541 unresolved urn"
+            assert '"reference": "urn:uuid:' not in text, "HAPI-0541 unresolved urn"
             if entry["request"]["method"] == "PUT":
                 stored = self._update(resource, entry["request"].get("ifMatch", "").strip('W/"'))
             elif status == "200":
