@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-FORMAT = "7"
+FORMAT = "8"
 _DONE = "complete"
 
 

@@ -81,6 +81,7 @@ def wire(
         speller(index, lexicon),
         load_weights(source),
     )
+    ranker.parts = lexicon.parts
     context, rules, links = Context(lexicon), CodeRules(lexicon.rules), SnomedLinks(starter, canon)
     notes = Notes(folder / "notes.json")
     engines: dict[Kind, Engine] = {}

@@ -65,6 +65,7 @@ class Lexicon:
     synonyms: list[Synonym] = field(default_factory=list)
     rules: list[CodeRule] = field(default_factory=list)
     cues: list[Cue] = field(default_factory=list)
+    parts: dict[str, str] = field(default_factory=dict)
 
 
 def load_lexicon(source: Tables) -> Lexicon:
@@ -128,6 +129,11 @@ def _cues(lexicon: Lexicon, rows: list[dict[str, str]], _site: bool) -> None:
     lexicon.cues += [Cue(row["subject_label"].lower(), row["category"], row["direction"]) for row in rows]
 
 
+def _body_parts(lexicon: Lexicon, rows: list[dict[str, str]], _site: bool) -> None:
+    for row in rows:
+        lexicon.parts[row["subject_label"].lower()] = row["object_label"].lower()
+
+
 _SYSTEMS = {
     "ICD10CM": ICD10CM,
     "SCT": "http://snomed.info/sct",
@@ -144,4 +150,5 @@ _READERS = {
     "corrections": _synonyms,
     "code-rules": _code_rules,
     "cues": _cues,
+    "body-parts": _body_parts,
 }

@@ -17,7 +17,8 @@ from terminology.text.rules import CodeRules, Leaf
 from terminology.text.words import BOUNDARIES
 
 Token = tuple[str, int, int]
-_CUTS = {",": 0.2, ";": 0.1, "(": 0.2, "with": 0.3, "w/": 0.3, "s/p": 0.1, "on": 0.2, ":": 0.25, "d/t": 0.3}
+_CUTS = {",": 0.2, ";": 0.1, "(": 0.2, "with": 0.3, "w/": 0.3, "s/p": 0.1, "on": 0.2, ":": 0.25}
+_CUTS |= dict.fromkeys(("d/t", "2/2", "due", "secondary"), 0.3)
 _SURE, _SURE_HEAD = 0.9, 0.97
 _YEAR = "a year"
 _EVENTS = ("I21", "I22", "I26", "I60", "I61", "I63", "G45")  # with a year these are past events ("MI 2010")

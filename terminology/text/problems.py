@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from terminology.text.candidates import Query, Scored, resolve, retrieve
 from terminology.text.index import PhraseIndex, canonical_key
@@ -19,6 +19,8 @@ _TOP = 24  # terms that are expanded to billable codes
 _KEEP = 10
 _MEASURES = frozenset(("ef", "lvef", "bmi", "a1c", "hba1c", "egfr", "gfr", "bp", "psa", "fev1", "meld"))
 _UNITS = frozenset(("cm", "mm", "ppd", "yrs", "yr", "years", "year", "yo", "lbs", "kg", "mg", "pack"))
+_SURE = 0.9
+_BROADER_COST = 0.1
 _WORTH = 0.35  # a weaker hit is not refined
 
 
@@ -45,6 +47,7 @@ class Ranker:
         self.index, self.canon, self.shorthand = index, canon, shorthand
         self.qualifiers, self.speller, self.weights = qualifiers, speller, weights
         self.headings = Headings(index)
+        self.parts: dict[str, str] = {}
 
     def rank(self, original: str, tokens: Sequence[Token]) -> Ranked:
         """`tokens` are the raw tokens of the phrase, with their places in `original`, the text as typed."""
@@ -55,7 +58,21 @@ class Ranker:
             if best is None or _value(ranked) > _value(best):
                 best = ranked
         assert best is not None
+        if not best.leaves or best.leaves[0].score < _SURE:
+            for reading in self._broader(readings[0]):
+                ranked = self._reading(reading)
+                if _value(ranked) > _value(best) + _BROADER_COST:
+                    best = replace(
+                        ranked, method="retrieval", steps=(*ranked.steps, "site named by its region")
+                    )
         return best
+
+    def _broader(self, reading: Reading) -> list[Reading]:
+        """The reading with a body part replaced by the region that ICD-10-CM names ("hand" -> upper limb)."""
+        if not any(w in self.parts for w in reading.words):
+            return []
+        words = [part for w in reading.words for part in self.parts.get(w, w).split()]
+        return [Reading(tuple(words), reading.prior, reading.expanded)]
 
     def _reading(self, reading: Reading) -> Ranked:
         words, repaired, steps = self._spelled(reading)

@@ -77,7 +77,7 @@ class Speller:
         for number in np.flatnonzero(near).tolist():
             other = self._words[number]
             distance = int(OSA.distance(word, other, score_cutoff=edits))
-            if distance <= edits and not _opposite(word, other):
+            if distance <= edits and distance <= 0.28 * max(size, len(other)) and not _opposite(word, other):
                 cost = (
                     distance
                     + (0.5 if word[0] != other[0] else 0.0)
