@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fhir_twin.model.coded import CodedMedication
 from fhir_twin.model.codes import Concept
 from fhir_twin.model.plan import Citation, Finding, Reason, Recommendation
-from fhir_twin.model.rules import Hit
+from fhir_twin.model.rules import Hit, SafetyRule
 from fhir_twin.model.scenario import Question
 from fhir_twin.recommendation.case import Case
 from fhir_twin.rules.genes import gene_hits
@@ -91,8 +91,17 @@ def _judge(drug: Drug, case: Case) -> Iterator[tuple[Hit | None, Question | None
         outcome = evaluate(rule.when, _seen(others, case.patient, rule.partner), safety.words)
         if outcome.value:
             yield hit(rule, outcome, current=True), None
+        elif outcome.value is None and outcome.missing and all(op == "dose" for op, _ in outcome.missing):
+            yield (
+                replace(hit(rule, outcome, current=True), severity="moderate", reason=_dose_unknown(rule)),
+                None,
+            )
         for question in asked_by(rule, outcome, case.patient, safety):
             yield None, question
+
+
+def _dose_unknown(rule: SafetyRule) -> str:
+    return f"{rule.current_reason or rule.reason} Record: the dose cannot be read, so check it."
 
 
 def _seen(others: PatientView, all_drugs: PatientView, partner: str) -> PatientView:
