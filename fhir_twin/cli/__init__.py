@@ -23,6 +23,7 @@ COMMANDS = {
     "load": ("load", "load bundle files into a FHIR server (for tests and demos)"),
     "code": ("code", "code free text: the decision, the candidates, and why"),
     "validate": ("validate", "run the scientific checks and write a report with plots"),
+    "calibrate": ("calibrate", "re-estimate the forecast intervals from this site's own patients"),
     "knowledge": ("knowledge", "check the knowledge files: keys, codes, ranges, citations"),
     "settings": ("settings", "list every option, its value and where it came from"),
 }
