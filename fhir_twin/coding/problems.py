@@ -16,6 +16,7 @@ from terminology.decision import Assertion, CodingDecision
 EDITION = 0.9  # confidence in a group by a code of another ICD-10 edition
 PREGNANCY_DAYS = 300  # 42 weeks and a few days: a pregnancy on a problem list that began before is over
 PREGNANCY_MONTHS = 10  # the same for a year in the text ("gestational diabetes 2010")
+EXACT_NAME = 0.95  # confidence in a text that is a name of the checked map and was coded as the map says
 BY_WORDS = 0.9  # confidence in a group by its own words
 
 NOT_CODED = "A problem that is only text could not be coded; rules do not see it"
@@ -122,9 +123,10 @@ class ProblemCoder:
         for decision in self.desk.mentions(text, "problem", source, "code"):
             if decision.abstained:
                 self.desk.note("information", "not-found", NOT_CODED, source)
-            elif decision.confidence < self.desk.maps.accept_from:
+            meaning = self._decided(decision)
+            if not decision.abstained and meaning.confidence < self.desk.maps.accept_from:
                 self.desk.note("information", "not-found", UNSURE, source)
-            found.append(self._decided(decision))
+            found.append(meaning)
         found += self._by_words(text, found)
         return tuple(dict.fromkeys(found)) or (Meaning((), snomed, frozenset(), "present", 0.0, True),)
 
@@ -143,11 +145,17 @@ class ProblemCoder:
             icd = tuple(dict.fromkeys(m for s in snomed if (m := maps.problems.icd10cm(s))))
         start, end = decision.span
         words, assertion, groups = decision.text[start:end], decision.assertion, maps.groups.of(icd, snomed)
+        confidence = self._confidence(decision, words, icd)
         if assertion in ("present", "historical") and not decision.abstained:
-            assertion = "possible" if decision.confidence < maps.accept_from else _in_time(assertion, icd)
+            assertion = "possible" if confidence < maps.accept_from else _in_time(assertion, icd)
         if assertion in ("present", "historical") and not decision.abstained:
             groups |= maps.groups.of((), (), words) | self._groups_of_the_past(words)
-        return Meaning(icd, snomed, groups, assertion, decision.confidence, True)
+        return Meaning(icd, snomed, groups, assertion, confidence, True)
+
+    def _confidence(self, decision: CodingDecision, words: str, icd: tuple[str, ...]) -> float:
+        """The coder's; but words that are a name of the checked map, coded as the map does, are no guess."""
+        row = self.desk.maps.problems.named(words)
+        return max(decision.confidence, EXACT_NAME) if row and row.icd10cm in icd else decision.confidence
 
     def _groups_of_the_past(self, words: str) -> frozenset[str]:
         """ICD-10-CM has few codes for what is over (Z87.19 is any disease of the gut): "history of pancreatitis" gets

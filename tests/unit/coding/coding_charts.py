@@ -20,6 +20,7 @@ class SmallCoder:
         "sugar diabetes": ("E11.9", "present", 0.95),
         "no chest pain": ("R07.9", "absent", 0.95),
         "denies diabetes": ("E11.9", "absent", 0.95),
+        "osteoporosis": ("M81.0", "present", 0.6),
         "maybe gout": ("M10.9", "present", 0.5),
         "s/p kidney transplant": ("Z94.0", "historical", 0.95),
         "prior stroke": ("Z86.73", "historical", 0.95),

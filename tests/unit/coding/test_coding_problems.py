@@ -106,6 +106,13 @@ def test_low_confidence_is_possible_only_and_said():
     assert chart_.issues[0].severity == "information"
 
 
+def test_a_name_of_the_map_is_no_guess_however_unsure_the_coder():
+    chart_ = coded_chart(words("osteoporosis"))
+    assert chart_.has("osteoporosis")
+    assert chart_.problems[0].confidence == 0.95
+    assert chart_.issues == ()
+
+
 def test_abstention_keeps_the_problem_and_the_decision():
     chart_ = coded_chart(words("qwertz"))
     assert chart_.problems[0].groups == frozenset()
