@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         service = open_service(settings)
         _say(f"Knowledge loaded in {time.monotonic() - start:.1f} s, version {service.knowledge.version}")
         server = open_server(settings)
-        for bundle in load_bundles():
+        for bundle in load_bundles(as_of.date()):
             server.transaction(bundle)
         told = {patient: (title, story) for patient, title, story in stories()}
         outcomes: list[Outcome] = []

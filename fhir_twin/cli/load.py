@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fhir_twin.cli import add_settings
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.files and not arguments.samples:
         raise InvalidInput("say what to load: files, folders, or --samples")
     server = open_server(settings)
-    bundles = load_bundles() if arguments.samples else []
+    bundles = load_bundles(datetime.now(UTC).date()) if arguments.samples else []
     loaded = load(server, bundles, arguments.files, progress=lambda text: print(text, file=sys.stderr))
     print(f"loaded {loaded} bundles into {server.base}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import threading
+from datetime import UTC, datetime
 
 from fhir_twin.sandbox import serve_sandbox
 from fhir_twin.sandbox.stories import load_bundles
@@ -21,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.closing(serve_sandbox(port=arguments.port)) as sandbox:
         if not arguments.empty:
             server = open_server(load_settings({"server": sandbox.base}, environment={}))
-            for bundle in load_bundles():
+            for bundle in load_bundles(datetime.now(UTC).date()):
                 server.transaction(bundle)
         print(f"FHIR R4 sandbox (not for production) at {sandbox.base}; Ctrl-C stops it", flush=True)
         try:
