@@ -7,7 +7,7 @@ from datetime import datetime
 
 from fhir_twin.coding.findings import Desk
 from fhir_twin.coding.icd import icd10_codes, icd10cm_codes, lasts, over
-from fhir_twin.coding.words import after_history, key, last_year_in, without_tag
+from fhir_twin.coding.words import after_history, key, last_year_in, without_tag, without_year
 from fhir_twin.model.chart import Problem
 from fhir_twin.model.coded import CodedProblem
 from fhir_twin.model.codes import ICD9CM, ICD10CM, SNOMED, Concept
@@ -124,7 +124,7 @@ class ProblemCoder:
             if decision.abstained:
                 self.desk.note("information", "not-found", NOT_CODED, source)
             meaning = self._decided(decision)
-            if not decision.abstained and meaning.confidence < self.desk.maps.accept_from:
+            if meaning.assertion == "possible" != decision.assertion:
                 self.desk.note("information", "not-found", UNSURE, source)
             found.append(meaning)
         found += self._by_words(text, found)
@@ -154,7 +154,7 @@ class ProblemCoder:
 
     def _confidence(self, decision: CodingDecision, words: str, icd: tuple[str, ...]) -> float:
         """The coder's; but words that are a name of the checked map, coded as the map does, are no guess."""
-        row = self.desk.maps.problems.named(words)
+        row = self.desk.maps.problems.named(without_year(words))
         return max(decision.confidence, EXACT_NAME) if row and row.icd10cm in icd else decision.confidence
 
     def _groups_of_the_past(self, words: str) -> frozenset[str]:

@@ -30,6 +30,7 @@ _HISTORY = re.compile(
     re.IGNORECASE,
 )
 _FAMILY = re.compile(r"(?:(?:family (?:history|hx)|fhx)(?: of|:)?|fh of) (?:a |an )?", re.IGNORECASE)
+_DATED = re.compile(r"[\s(]\(?(?:(?:since|in|from|dx|diagnosed) )?(?:19|20)\d\d\b\)?")
 _YEAR = re.compile(r"\b((?:19|20)\d\d)\b")
 
 
@@ -61,6 +62,11 @@ def after_family(text: str) -> str:
     plain = text.strip()
     found = _FAMILY.match(plain)
     return plain[found.end() :].strip() if found else ""
+
+
+def without_year(text: str) -> str:
+    """ "gout since 2010" -> "gout"."""
+    return _DATED.sub(" ", text).strip()
 
 
 def last_year_in(text: str) -> int | None:

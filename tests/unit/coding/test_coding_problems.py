@@ -8,7 +8,7 @@ import pytest
 from coding_charts import AS_OF, SmallCoder, chart, coded, icd, problem, snomed, words
 
 from fhir_twin.coding import code_chart, load_concept_maps
-from fhir_twin.coding.words import says
+from fhir_twin.coding.words import says, without_year
 from fhir_twin.model.codes import ICD9CM, Coding, Concept
 from mappings import Source
 
@@ -104,6 +104,20 @@ def test_low_confidence_is_possible_only_and_said():
     assert chart_.problems[0].assertion == "possible"
     assert not chart_.has("gout")
     assert chart_.issues[0].severity == "information"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("gout since 2010", "gout"),
+        ("gout (2010)", "gout"),
+        ("gout dx 2010", "gout"),
+        ("stage 3", "stage 3"),
+        ("2010", "2010"),
+    ],
+)
+def test_the_year_is_no_part_of_the_name(text, name):
+    assert without_year(text) == name
 
 
 def test_a_name_of_the_map_is_no_guess_however_unsure_the_coder():
