@@ -29,14 +29,15 @@ def group_item(group: Sequence[Recommendation]) -> str:
     return "choice/" + "+".join(sorted(r.key for r in group))
 
 
+def choice_words(group: Sequence[Recommendation]) -> str:
+    if _alternatives(group):
+        return "Equally good options for the same goal: start with at most one."
+    return "These proposals are tied: the simulation cannot tell which is better. Any of them may be chosen."
+
+
 def write_group(group: Sequence[Recommendation], context: Context) -> Json:
     """at-most-one where the options serve the same goal by the same means; any where they are merely tied."""
-    alternatives = _alternatives(group)
-    words = (
-        "Equally good options for the same goal: start with at most one."
-        if alternatives
-        else "These proposals are tied: the simulation cannot tell which is better. Any of them may be chosen."
-    )
+    words = choice_words(group)
     actions = [
         {"title": line(r.title), "resource": refer(request_identity(r, context), line(r.title))}
         for r in group
@@ -44,7 +45,7 @@ def write_group(group: Sequence[Recommendation], context: Context) -> Json:
     choice = {
         "title": words,
         "groupingBehavior": "logical-group",
-        "selectionBehavior": "at-most-one" if alternatives else "any",
+        "selectionBehavior": "at-most-one" if _alternatives(group) else "any",
         "action": actions,
     }
     return compact(

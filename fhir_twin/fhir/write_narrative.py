@@ -15,9 +15,9 @@ from fhir_twin.fhir.narrative import (
     text,
 )
 from fhir_twin.fhir.write_goal import cited
-from fhir_twin.fhir.write_group import is_choice, ranked
+from fhir_twin.fhir.write_group import choice_words, is_choice, ranked
 from fhir_twin.fhir.write_guidance import question_words
-from fhir_twin.fhir.write_words import estimate_words, expected_words, risk_words
+from fhir_twin.fhir.write_words import estimate_words, expected_words, risk_words, sentence
 from fhir_twin.model.plan import Finding, Plan, ProposedGoal, Reason, Recommendation
 from fhir_twin.model.scenario import Rejection
 
@@ -28,20 +28,39 @@ BIAS = (
 )
 
 
+class Footnotes:
+    """Sources by number, so that the text stays readable and every statement can still be traced."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def marks(self, sources: Sequence[str]) -> str:
+        """ " [1, 2]" for `sources`; "" for none."""
+        shorts = dict.fromkeys(s.split("/_history/")[0] for s in sources)
+        numbers = [self._numbers.setdefault(short, len(self._numbers) + 1) for short in shorts]
+        return f" [{', '.join(map(str, numbers))}]" if numbers else ""
+
+    def legend(self) -> str:
+        return "; ".join(f"[{n}] {source}" for source, n in self._numbers.items())
+
+
 NO_HARMS = ("none listed in our knowledge base, which does not mean that there are none",)
 
 
 def write_narrative(plan: Plan) -> dict[str, str]:
     """Patient, date, draft notice, dangers first, proposals with reasons and harms, contraindications, questions,
-    rejected options, what it rests on, limits, versions."""
+    rejected options, what it rests on, limits, versions, sources."""
+    notes = Footnotes()
     return narrative(
         _head(plan),
-        _section("Dangers and contradictions found", bullets(_finding(f) for f in plan.findings)),
-        _section("Proposals, best first", _proposals(plan)),
+        _section("Dangers and contradictions found", bullets(_finding(f, notes) for f in plan.findings)),
+        _section("Proposals, best first", _proposals(plan, notes)),
         _section(
             "Questions that must be answered first", bullets(text(question_words(q)) for q in plan.questions)
         ),
-        _section("Considered and rejected", bullets(_rejection(r) for r in plan.rejected)),
+        _section(
+            "Considered and rejected", bullets(_rejection(r, notes) for r in _gravest_first(plan.rejected))
+        ),
         _section("Targets", bullets(_goal(g) for g in plan.goals)),
         _section("Risk if nothing changes", bullets(text(risk_words(r)) for r in plan.risks)),
         _section(
@@ -49,11 +68,12 @@ def write_narrative(plan: Plan) -> dict[str, str]:
             table(("What", "Estimate", "80 % interval", "Rests on"), map(estimate_words, plan.estimates)),
         ),
         _foot(plan),
+        _section("Sources in the record", paragraph(text(notes.legend()))),
     )
 
 
 def _section(title: str, body: str) -> str:
-    return heading(title, 4) + body if body else ""
+    return heading(title, 4) + body if body and body != "<p></p>" else ""
 
 
 def _head(plan: Plan) -> str:
@@ -75,77 +95,81 @@ def _head(plan: Plan) -> str:
     )
 
 
-def _proposals(plan: Plan) -> str:
+def _proposals(plan: Plan, notes: Footnotes) -> str:
     if not plan.recommendations:
         return (
             paragraph(text("None. The record gives no reason to propose a change."))
             if not plan.refused
             else ""
         )
-    return bullets((_rank(group) for group in ranked(plan.recommendations)), ordered=True)
+    return bullets((_rank(group, notes) for group in ranked(plan.recommendations)), ordered=True)
 
 
-def _rank(group: Sequence[Recommendation]) -> str:
+def _rank(group: Sequence[Recommendation], notes: Footnotes) -> str:
     if len(group) == 1:
-        return _recommendation(group[0])
-    words = "A choice between equals: " if is_choice(group) else "Of equal rank: "
-    return text(words) + bullets(_recommendation(r) for r in group)
+        return _recommendation(group[0], notes)
+    words = choice_words(group) if is_choice(group) else "Of equal rank:"
+    return text(words) + bullets(_recommendation(r, notes) for r in group)
 
 
-def _recommendation(rec: Recommendation) -> str:
+def _recommendation(rec: Recommendation, notes: Footnotes) -> str:
     stop = rec.stop or rec.kind == "stop"
-    title = f"STOP OR AVOID: {rec.title}" if stop else rec.title
-    grade = f"Strength {rec.strength or 'not graded'}, certainty {rec.certainty or 'not graded'}"
-    if rec.number_needed_to_treat is not None:
-        grade += f"; number needed to treat {rec.number_needed_to_treat:.0f}"
-    if rec.probability_best is not None:
-        grade += f"; best option in {rec.probability_best * 100:.0f} % of simulations"
-    if rec.probability_harm is not None:
-        grade += f"; more events than without it in {rec.probability_harm * 100:.0f} % of simulations"
+    drug = rec.kind == "medication" and not stop
     facts = [
-        _labelled("Dose", [rec.dose_text]),
-        _reasons("Why", rec.why),
+        _labelled("Dose", [rec.dose_text] if rec.dose_text != rec.title else []),
+        _reasons("Why", rec.why, notes),
         _labelled("Expected", expected_words(rec)),
-        _labelled("Harms", rec.harms or (NO_HARMS if rec.kind == "medication" and not stop else ())),
-        _reasons("Caution, contraindications to check", rec.cautions),
+        _labelled("Harms", rec.harms or (NO_HARMS if drug else ())),
+        _reasons("Caution, contraindications to check", rec.cautions, notes),
         _labelled("Monitor", rec.monitoring),
-        text(grade + "."),
+        text(_grade(rec)),
         _labelled("Assumed", rec.assumptions),
         _labelled("Would change this", rec.what_would_change),
         _labelled("Other options", rec.alternatives),
         _labelled("Evidence", [cited(c) for c in rec.citations]),
     ]
-    return strong(title) + bullets(facts)
+    return strong(f"STOP OR AVOID: {rec.title}" if stop else rec.title) + bullets(facts)
+
+
+def _grade(rec: Recommendation) -> str:
+    parts = [f"Strength {rec.strength or 'not graded'}, certainty {rec.certainty or 'not graded'}"]
+    if rec.number_needed_to_treat is not None:
+        parts.append(f"number needed to treat {rec.number_needed_to_treat:.0f}")
+    if rec.probability_best is not None:
+        parts.append(f"best option in {rec.probability_best * 100:.0f} % of simulations")
+    if rec.probability_harm is not None:
+        parts.append(f"more events than without it in {rec.probability_harm * 100:.0f} % of simulations")
+    return sentence(parts)
 
 
 def _labelled(label: str, words: Sequence[str]) -> str:
-    kept = [w for w in words if w.strip()]
-    return text(f"{label}: " + "; ".join(kept)) if kept else ""
+    said = sentence(words)
+    return text(f"{label}: {said}") if said else ""
 
 
-def _reasons(label: str, reasons: Sequence[Reason]) -> str:
-    return _labelled(label, [_with_sources(r.text, r.sources) for r in reasons])
+def _reasons(label: str, reasons: Sequence[Reason], notes: Footnotes) -> str:
+    return _labelled(label, [r.text.rstrip(". ") + notes.marks(r.sources) for r in reasons])
 
 
-def _with_sources(words: str, sources: Sequence[str]) -> str:
-    """Sources by type and id, so that a reader can look them up; not more than three."""
-    if not sources:
-        return words
-    shown = ", ".join(s.split("/_history/")[0] for s in sources[:3])
-    more = f" and {len(sources) - 3} more" if len(sources) > 3 else ""
-    return f"{words} [{shown}{more}]"
-
-
-def _finding(finding: Finding) -> str:
-    words = _with_sources(finding.text, finding.sources)
-    check = f" Check: {finding.check}" if finding.check else ""
+def _finding(finding: Finding, notes: Footnotes) -> str:
+    words = sentence([finding.text.rstrip(". ") + notes.marks(finding.sources)])
+    check = f" Check: {sentence([finding.check])}" if finding.check else ""
     return strong(finding.severity.upper()) + text(f": {words}{check}")
 
 
-def _rejection(rejection: Rejection) -> str:
-    words = _with_sources(rejection.reason, rejection.sources)
+def _gravest_first(rejected: Sequence[Rejection]) -> list[Rejection]:
+    """What would do harm before what is merely not indicated."""
+    return sorted(rejected, key=lambda r: r.kind in ("not-indicated", "already-taken"))
+
+
+def _rejection(rejection: Rejection, notes: Footnotes) -> str:
+    kind = rejection.kind.replace("-", " ")
+    reason = rejection.reason.strip()
+    if reason.lower().startswith(kind):
+        reason = reason[len(kind) :].lstrip(": ")
+    words = sentence([f"{kind}: {reason}".rstrip(": .") + notes.marks(rejection.sources)])
     cite = f" ({rejection.citation})" if rejection.citation else ""
-    return strong(rejection.scenario.name) + text(f": {rejection.kind.replace('-', ' ')}: {words}{cite}")
+    return strong(rejection.scenario.name) + text(f": {words}{cite}")
 
 
 def _goal(goal: ProposedGoal) -> str:

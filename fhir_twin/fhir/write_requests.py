@@ -5,6 +5,7 @@ Always draft, always intent proposal (CP-1); "stop" and "avoid" carry doNotPerfo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fhir_twin.fhir.identity import Identity, parse_source
@@ -20,7 +21,7 @@ from fhir_twin.fhir.write_elements import (
     references,
 )
 from fhir_twin.fhir.write_goal import cited
-from fhir_twin.fhir.write_words import expected_words
+from fhir_twin.fhir.write_words import expected_words, sentence
 from fhir_twin.model.codes import NDC, RXNORM, SNOMED, UCUM
 from fhir_twin.model.plan import Recommendation
 
@@ -87,7 +88,7 @@ def write_request(rec: Recommendation, context: Context, goals: dict[str, Json])
 def rationale_notes(rec: Recommendation) -> list[Json]:
     """Why, what to expect, harms, cautions, monitoring, evidence: the proposal read alone must be safe."""
     parts = [
-        f"Why: {_why(rec)}" if rec.why else "",
+        _join("Why", (reason.text for reason in rec.why)),
         _join("Expected", expected_words(rec)),
         _join("Harms", rec.harms),
         _join("Caution", (c.text for c in rec.cautions)),
@@ -100,13 +101,13 @@ def rationale_notes(rec: Recommendation) -> list[Json]:
     return note("\n".join(p for p in parts if p))
 
 
-def _join(label: str, texts: Any) -> str:
-    words = [line(t) for t in texts if line(t)]
-    return f"{label}: {'; '.join(words)}" if words else ""
+def _join(label: str, texts: Iterable[str]) -> str:
+    said = sentence(map(line, texts))
+    return f"{label}: {said}" if said else ""
 
 
 def _why(rec: Recommendation) -> str:
-    return "; ".join(line(reason.text) for reason in rec.why if line(reason.text))
+    return sentence(line(reason.text) for reason in rec.why)
 
 
 def _ordered_drug(rec: Recommendation) -> bool:

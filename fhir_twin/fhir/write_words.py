@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fhir_twin.model.plan import Recommendation
 from fhir_twin.model.scenario import EventRisk, RiskChange
 from fhir_twin.model.twin import Estimate
@@ -16,6 +18,27 @@ OUTCOME_WORDS = {
     "stroke": "stroke",
     "death": "death from any cause",
 }
+
+
+BIOMARKER_WORDS = {
+    "sbp": "systolic blood pressure",
+    "dbp": "diastolic blood pressure",
+    "ldl": "LDL cholesterol",
+    "hdl": "HDL cholesterol",
+    "non-hdl": "non-HDL cholesterol",
+    "hba1c": "HbA1c",
+    "egfr": "eGFR (kidney function)",
+    "uacr": "urine albumin/creatinine ratio",
+    "bmi": "body mass index",
+    "alt": "ALT",
+    "ast": "AST",
+    "nt-probnp": "NT-proBNP",
+    "lvef": "left ventricular ejection fraction",
+    "tsh": "TSH",
+    "ck": "creatine kinase",
+}
+# UCUM as people print it; anything else is shown as it is.
+UNIT_WORDS = {"mm[Hg]": "mmHg", "mL/min/{1.73_m2}": "mL/min/1.73 m²", "kg/m2": "kg/m²"}
 
 
 def outcome_words(outcome: str) -> str:
@@ -46,25 +69,44 @@ def change_words(change: RiskChange) -> str:
     """An absolute change against continuing as now; percentage points, with its interval."""
     points = change.difference * 100.0
     direction = "lower" if points < 0 else "higher"
+    better = "more than 99" if change.better > 0.99 else f"{change.better * 100:.0f}"
     spread = f"80 % interval {change.low * 100:+.1f} to {change.high * 100:+.1f}"
     return (
         f"{outcome_words(change.outcome)} within {horizon_words(change.horizon_years)}: "
-        f"{abs(points):.1f} percentage points {direction} ({spread}; better in "
-        f"{change.better * 100:.0f} % of simulations)"
+        f"{abs(points):.1f} percentage points {direction} ({spread}; better in {better} % of simulations)"
     )
+
+
+def is_noticeable(change: RiskChange) -> bool:
+    """False when difference and interval all round to 0.0 points: then there is nothing to tell."""
+    return any(abs(part) >= 0.0005 for part in (change.difference, change.low, change.high))
+
+
+def biomarker_name(key: str) -> str:
+    return BIOMARKER_WORDS.get(key, key.replace("-", " "))
+
+
+def unit_words(unit: str) -> str:
+    return UNIT_WORDS.get(unit, unit)
+
+
+def sentence(words: Iterable[str]) -> str:
+    """Several statements as one: "a; b.", whatever full stops they came with."""
+    kept = [w.strip().rstrip(".") for w in words if w.strip()]
+    return "; ".join(kept) + "." if kept else ""
 
 
 def estimate_words(estimate: Estimate) -> tuple[str, str, str, str]:
     """(what, value, 80 % interval, what it rests on) for a table row."""
     digits = 0 if abs(estimate.mean) >= 20 else 1
-    value = f"{estimate.mean:.{digits}f} {estimate.unit}"
+    value = f"{estimate.mean:.{digits}f} {unit_words(estimate.unit)}"
     spread = f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}"
     if estimate.basis == "population":
         basis = "no own values: typical for age and sex"
     else:
         last = f", last {estimate.last.date().isoformat()}" if estimate.last else ""
         basis = f"{estimate.observations} own value{'' if estimate.observations == 1 else 's'}{last}"
-    return estimate.biomarker.replace("-", " "), value, spread, basis
+    return biomarker_name(estimate.biomarker), value, spread, basis
 
 
 def biomarker_words(change: tuple[str, float, float, float, str]) -> str:
@@ -72,9 +114,12 @@ def biomarker_words(change: tuple[str, float, float, float, str]) -> str:
     biomarker, middle, low, high, unit = change
     digits = 0 if abs(middle) >= 10 else 1
     spread = f"{low:+.{digits}f} to {high:+.{digits}f}"
-    return f"{biomarker.replace('-', ' ')} {middle:+.{digits}f} {unit} (80 % interval {spread})"
+    return f"{biomarker_name(biomarker)} {middle:+.{digits}f} {unit_words(unit)} (80 % interval {spread})"
 
 
 def expected_words(rec: Recommendation) -> list[str]:
     """All that a proposal is expected to change: events first, then biomarkers."""
-    return [*map(change_words, rec.changes), *map(biomarker_words, rec.biomarker_changes)]
+    return [
+        *map(change_words, filter(is_noticeable, rec.changes)),
+        *map(biomarker_words, rec.biomarker_changes),
+    ]
