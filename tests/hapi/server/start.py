@@ -31,6 +31,8 @@ def start(port: int, *, wait: float = 240.0, log: Path | None = None) -> tuple[s
     classpath = f"{JAR}:{FOLDER / 'target' / 'lib' / '*'}"
     command = ["java", "-Xmx1500m", "-cp", classpath, "hapi.HapiServer", str(port)]
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    if not isinstance(output, int):
+        output.close()  # the child has its own
     base = f"http://127.0.0.1:{port}/fhir"
     deadline = time.monotonic() + wait
     while time.monotonic() < deadline:
@@ -56,7 +58,9 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--load", action="store_true", help="load fhir-twin's sample patients")
     arguments = parser.parse_args()
@@ -69,8 +73,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         if arguments.load:
-            subprocess.run([sys.executable, "-m", "fhir_twin", "load", "--server", base, "--samples"], check=True)
-        print(f"HAPI FHIR answers at {base}\n  try: fhir-twin run --server {base} --all\nCtrl-C stops it.", flush=True)
+            subprocess.run(
+                [sys.executable, "-m", "fhir_twin", "load", "--server", base, "--samples"], check=True
+            )
+        print(
+            f"HAPI FHIR answers at {base}\n  try: fhir-twin run --server {base} --all\nCtrl-C stops it.",
+            flush=True,
+        )
         process.wait()
     except (KeyboardInterrupt, SystemExit):
         print("\nstopping HAPI FHIR")
