@@ -49,6 +49,7 @@ def load_biomarkers(source: Source) -> BiomarkerSet:
     """Read and check every file. Raises ValueError naming file and key."""
     analytes: dict[str, Analyte] = {}
     models: dict[str, BiomarkerModel] = {}
+    others: list[BiomarkerModel] = []
     correlations: dict[str, Any] = {}
     calibration: dict[tuple[str, str, str], tuple[float, ...]] = {}
     for name, table in source.toml(FOLDER):
@@ -64,7 +65,11 @@ def load_biomarkers(source: Source) -> BiomarkerSet:
                 evidence = _evidence(table)
                 analyte = _analyte(table | {"codes": table["code"]}, evidence)
                 analytes[analyte.key] = analyte
-                models[analyte.key] = _model(table, analyte, evidence)
+                model = _model(table, analyte, evidence)
+                if table.get("state", True):
+                    models[analyte.key] = model
+                else:
+                    others.append(model)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{FOLDER}/{name}: {error}") from error
     ordered = tuple(models[k] for k in ORDER if k in models) + tuple(
@@ -83,6 +88,7 @@ def load_biomarkers(source: Source) -> BiomarkerSet:
         aliases=_aliases(source),
         version=_version(source),
         calibration=calibration,
+        others=tuple(sorted(others, key=lambda m: m.key)),
     )
 
 

@@ -103,17 +103,27 @@ def forecast(
 
 
 def subset(known: BiomarkerSet, keys: Sequence[str]) -> BiomarkerSet:
-    """The joint model of some biomarkers only: an exact marginal of the whole one."""
-    unknown = [k for k in keys if k not in known.keys]
-    if unknown or not keys:
-        raise InvalidInput(f"biomarkers: not modelled: {', '.join(unknown) or 'none given'}")
-    index = [known.keys.index(k) for k in keys]
+    """The joint model of some biomarkers only: an exact marginal of the whole one. Biomarkers that are not in the
+    twin's state but have a model of their own (`known.others`) are independent of the rest."""
+    every = (*known.models, *known.others)
+    names = [m.key for m in every]
+    unknown = [k for k in keys if k not in names]
+    if unknown or not keys or len(set(keys)) < len(keys):
+        raise InvalidInput(f"biomarkers: not modelled: {', '.join(unknown) or 'none given, or one twice'}")
+    index = [names.index(k) for k in keys]
     return replace(
         known,
-        models=tuple(known.models[i] for i in index),
-        level_correlation=known.level_correlation[np.ix_(index, index)],
-        fluctuation_correlation=known.fluctuation_correlation[np.ix_(index, index)],
+        models=tuple(every[i] for i in index),
+        level_correlation=_pick(known.level_correlation, index),
+        fluctuation_correlation=_pick(known.fluctuation_correlation, index),
     )
+
+
+def _pick(correlation: Array, index: list[int]) -> Array:
+    """Rows and columns of `index`; what lies beyond the matrix is independent."""
+    whole = np.eye(max(len(correlation), max(index) + 1))
+    whole[: len(correlation), : len(correlation)] = correlation
+    return whole[np.ix_(index, index)]
 
 
 def _arrays(times: ArrayLike, values: ArrayLike, at: ArrayLike, k: int) -> tuple[Array, Array, Array]:

@@ -139,7 +139,8 @@ class BiomarkerModel:
 class BiomarkerSet:
     """Everything the twin knows about measurables. models are in state order; the correlations are (n, n), in that
     order, for personal levels and for fluctuations. aliases: printed unit -> UCUM. calibration: (biomarker, age
-    third, setting) -> scores of the interval's quantile levels (see assimilation.calibration)."""
+    third, setting) -> scores of the interval's quantile levels (see assimilation.calibration). others: models that are
+    not part of the state (body weight, creatinine: the state has BMI and eGFR) but can be forecast alone."""
 
     analytes: Mapping[str, Analyte]
     by_loinc: Mapping[str, tuple[str, Code]]
@@ -149,6 +150,7 @@ class BiomarkerSet:
     aliases: Mapping[str, str]
     version: str
     calibration: Mapping[tuple[str, str, str], tuple[float, ...]] = field(default_factory=dict)
+    others: tuple[BiomarkerModel, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -196,3 +196,14 @@ def test_a_subset_is_an_exact_marginal() -> None:
     joint = forecast(times, wide, {}, [3.0], biomarkers=("sbp", "dbp", "egfr"), known=KNOWN)
     np.testing.assert_allclose(joint.quantiles[0, 0, 0], alone.quantiles[0, 0, 0], rtol=1e-10)
     assert subset(KNOWN, ("dbp",)).level_correlation.shape == (1, 1)
+
+
+def test_weight_and_creatinine_are_forecast_though_the_state_has_bmi_and_egfr() -> None:
+    assert {m.key for m in KNOWN.others} >= {"weight", "creatinine", "glucose"}
+    values = np.array([[[80.0, 130.0, 1.0], [81.0, 128.0, 1.1]]])
+    answer = forecast(
+        [[0.0, 1.0]], values, {}, [1.5], biomarkers=("weight", "sbp", "creatinine"), known=KNOWN
+    )
+    assert 79 < answer.mean[0, 0, 0] < 82 and 0.95 < answer.mean[0, 0, 2] < 1.15
+    low, high = answer.quantiles[0, 0, 0, [0, 2]]
+    assert 3 < high - low < 15
