@@ -35,7 +35,7 @@ def problems(*texts):
         ("HFrEF", "heart-failure heart-failure-reduced-ef", "", ""),
         ("FHx of MI", "", "", "myocardial-infarction"),
         ("r/o PE", "", "", "diabetes"),
-        ("CAD s/p CABG 2010", "coronary-disease ascvd", "", ""),
+        ("CAD", "coronary-disease ascvd", "", ""),
         (
             "s/p kidney transplant",
             "kidney-transplant solid-organ-transplant immunosuppression",
