@@ -18,6 +18,7 @@ from terminology.text.rank import Weights
 
 MAX_TOKENS = 30
 _MAX_TOUCHED = 4_000
+_TABLE_BITS = 9  # up to this many tokens all sums are made at once
 _UNKNOWN_WEIGHT = 0.7  # a word no term has: it counts as not covered
 _MINOR_WEIGHT = 0.25  # numbers that no term has
 
@@ -32,6 +33,8 @@ class Query:
     flags: int
     attributes: int
     unknown: tuple[str, ...]
+    weights: Floats  # (n,) what each token says
+    costs: Floats  # (n,) what each token saves when it was asked
 
 
 @dataclass(slots=True)
@@ -51,19 +54,21 @@ def resolve(tokens: Sequence[str], index: PhraseIndex, qualifiers: Qualifiers) -
     missing = sum(_MINOR_WEIGHT if t[0].isdigit() or t[0] == "~" else _UNKNOWN_WEIGHT for t in unknown)
     total = float(index.weight[ids].sum()) + missing
     return Query(
-        tuple(known), ids, total, qualifiers.query_flags(tokens), qualifiers.attributes(tokens), unknown
-    )
+        tuple(known), ids, total, qualifiers.query_flags(tokens), qualifiers.attributes(tokens), unknown,
+        index.weight[ids], index.cost[ids],
+    )  # fmt: skip
 
 
 def retrieve(query: Query, index: PhraseIndex, qualifiers: Qualifiers, weights: Weights, top: int) -> Scored:
     """The best `top` terms. Empty arrays when no token is known."""
     mask = np.zeros(len(index.term_code), np.uint32)
-    ids = sorted(
-        range(len(query.ids)), key=lambda i: int(index.indptr[query.ids[i] + 1] - index.indptr[query.ids[i]])
-    )
-    for bit in ids:
-        mask[index.postings_of(int(query.ids[bit]))] |= np.uint32(1 << bit)
-    touched = np.flatnonzero(mask).astype(np.int32)
+    parts: list[Ints] = []
+    for bit, token in enumerate(query.ids.tolist()):
+        postings = index.postings_of(token)
+        known = mask[postings]
+        parts.append(postings[known == 0])
+        mask[postings] = known | np.uint32(1 << bit)
+    touched = np.concatenate(parts) if parts else np.zeros(0, np.int32)
     if len(touched) > _MAX_TOUCHED:
         touched = _strongest(touched, mask, query, index)
     scores, covered = score(touched, mask, query, index, qualifiers, weights)
@@ -75,13 +80,18 @@ def retrieve(query: Query, index: PhraseIndex, qualifiers: Qualifiers, weights: 
 
 
 def _strongest(touched: Ints, mask: npt.NDArray[np.uint32], query: Query, index: PhraseIndex) -> Ints:
-    matched = _sums(mask[touched], index.weight[query.ids])
+    matched = sums(mask[touched], query.weights)
     keep = np.argpartition(-(matched - 0.2 * index.term_cost[touched]), _MAX_TOUCHED)[:_MAX_TOUCHED]
     return np.sort(touched[keep])
 
 
-def _sums(bits: npt.NDArray[np.uint32], values: Floats) -> Floats:
+def sums(bits: npt.NDArray[np.uint32], values: Floats) -> Floats:
     """For each mask the sum of the values whose bit is set. (K,) from (K,) and (n,)."""
+    if len(values) <= _TABLE_BITS:
+        table = np.zeros(1, np.float32)
+        for value in values:
+            table = np.concatenate((table, table + value))
+        return table[bits]
     total = np.zeros(len(bits), np.float32)
     for position, value in enumerate(values.tolist()):
         total += value * ((bits >> np.uint32(position)) & np.uint32(1))
@@ -98,8 +108,8 @@ def score(
 ) -> tuple[Floats, Floats]:
     """(scores, coverage) of `terms`, each (K,). A contradicted term scores below zero."""
     bits = mask[terms]
-    matched = _sums(bits, index.weight[query.ids])
-    paid = _sums(bits, index.cost[query.ids])
+    matched = sums(bits, query.weights)
+    paid = sums(bits, query.costs)
     covered = matched / max(query.total, 1e-6)
     extra = np.maximum(index.term_cost[terms] - paid, 0.0)
     scores = (

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,7 +99,9 @@ class PhraseIndex:
             lengths.sum()
         )
         tokens = self.forward[places]
-        cost = np.where(np.isin(tokens, asked), 0.0, self.cost[tokens])
+        price = self.cost.copy()
+        price[asked] = 0.0
+        cost = price[tokens]
         owner = np.repeat(np.arange(len(terms)), lengths)
         return np.bincount(owner, weights=cost, minlength=len(terms)).astype(np.float32)
 
@@ -221,8 +224,8 @@ def save_index(index: PhraseIndex, folder: Path) -> None:
 
 def load_index(folder: Path) -> PhraseIndex:
     """Read what save_index wrote. Arrays are memory-mapped. Raises OSError or ValueError when something is missing."""
-    a = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-    c = {n: np.load(folder / f"code-{n}.npy", mmap_mode="r") for n in ("parent", "last", "leaf", "title")}
+    a = {name: _array(folder / f"{name}.npy") for name in _ARRAYS}
+    c = {n: _array(folder / f"code-{n}.npy") for n in ("parent", "last", "leaf", "title")}
     system, code, display = (_lines(folder / f"code-{n}.txt") for n in ("system", "code", "display"))
     number = {text: i for i, text in enumerate(code)}
     codes = Codes(system, code, display, c["parent"], c["last"], c["leaf"], c["title"], number)
@@ -236,6 +239,11 @@ def load_index(folder: Path) -> PhraseIndex:
         a["forward_indptr"], a["forward"],
         a["term_code"], a["term_source"], a["term_cost"], a["term_flags"], a["term_attrs"], literal, canonical, _lines(folder / "words.txt"), np.load(folder / "frequency.npy"),
     )  # fmt: skip
+
+
+def _array(path: Path) -> npt.NDArray[Any]:
+    """Memory-mapped, but as a plain array: indexing the memmap class costs ten times as much."""
+    return np.load(path, mmap_mode="r").view(np.ndarray)
 
 
 def _lines(path: Path) -> list[str]:

@@ -20,6 +20,7 @@ _KEEP = 10
 _MEASURES = frozenset(("ef", "lvef", "bmi", "a1c", "hba1c", "egfr", "gfr", "bp", "psa", "fev1", "meld"))
 _UNITS = frozenset(("cm", "mm", "ppd", "yrs", "yr", "years", "year", "yo", "lbs", "kg", "mg", "pack"))
 _SURE = 0.9
+_FAR = 0.45  # a term so far behind the best is not looked at
 _BROADER_COST = 0.1
 _WORTH = 0.35  # a weaker hit is not refined
 
@@ -115,9 +116,10 @@ class Ranker:
         best: dict[int, Leaf] = {}
         codes = self.index.codes
         seen: set[int] = set()
+        least = float(scored.scores[0]) - _FAR if len(scored.scores) else 0.0
         for term, value in zip(scored.terms.tolist(), scored.scores.tolist(), strict=True):
             code = int(self.index.term_code[term])
-            if value <= 0.0 or code in seen:
+            if value <= 0.0 or code in seen or (value < least and term != exact):
                 continue
             seen.add(code)
             if term == exact:

@@ -7,7 +7,7 @@ Classes (congenital, newborn, pregnancy, drug-induced ...) are bits of `flags`; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,9 @@ class Qualifiers:
         self.names = sorted({*costs, *self._class.values(), *_CHAPTERS.values()})
         self._bit = {name: 1 << i for i, name in enumerate(self.names)}
         self.penalties = np.array([costs.get(name, 0.1) for name in self.names], np.float32)
+        self._prices = np.zeros(1, np.float32)  # (2 ** classes,) the price of every combination of classes
+        for penalty in self.penalties:
+            self._prices = np.concatenate((self._prices, self._prices + penalty))
         self._attribute: dict[str, int] = {}
         self.groups: list[int] = []
         position = 0
@@ -55,8 +58,8 @@ class Qualifiers:
                 mask |= 1 << position
                 position += 1
             self.groups.append(mask)
-        if len(self.names) > 31 or position > 31:
-            raise ValueError("too many qualifier classes or exclusive values (31 each)")
+        if len(self.names) > 20 or position > 31:
+            raise ValueError("too many qualifier classes or exclusive values (20 and 31)")
 
     def factor(self, token: str) -> float:
         if token[0] == "~":
@@ -84,12 +87,7 @@ class Qualifiers:
 
     def unasked(self, flags: npt.NDArray[np.uint32], asked: int) -> npt.NDArray[np.float32]:
         """Sum of penalties of the classes that a term has and the query has not. Shape of `flags`."""
-        extra = flags & np.uint32(~asked & 0x7FFFFFFF)
-        total = np.zeros(len(flags), np.float32)
-        for bit, penalty in enumerate(self.penalties):
-            if penalty:
-                total += penalty * ((extra >> np.uint32(bit)) & np.uint32(1))
-        return total
+        return self._prices[flags & np.uint32(~asked & 0x7FFFFFFF)]
 
     def contradicted(self, attributes: npt.NDArray[np.uint32], asked: int) -> npt.NDArray[np.bool_]:
         """True where a term says another value of a group than the query. Shape of `attributes`."""
@@ -100,7 +98,3 @@ class Qualifiers:
                 have = attributes & np.uint32(group)
                 wrong |= (have != 0) & ((have & np.uint32(wanted)) == 0)
         return wrong
-
-
-def as_array(values: Sequence[int]) -> npt.NDArray[np.uint32]:
-    return np.asarray(values, np.uint32)

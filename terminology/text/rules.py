@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from terminology.text.candidates import Query, Scored, _sums
+from terminology.text.candidates import Query, Scored, sums
 from terminology.text.index import Ints, PhraseIndex
 from terminology.text.lexicon import CodeRule
 from terminology.text.qualifiers import Qualifiers
@@ -61,12 +61,12 @@ def child_scores(
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:  # fmt: skip
     """What each title adds to or takes from its heading's score: words asked for, unasked ones, contradictions."""
     new = scored.mask[titles] & ~scored.mask[term]
-    gained = _sums(new, index.weight[query.ids]) / max(query.total, 1e-6)
+    gained = sums(new, query.weights) / max(query.total, 1e-6)
     own_title = int(index.codes.title[heading])
     asked = np.concatenate((index.tokens_of(own_title), index.tokens_of(term), query.ids))
     extra = index.extra_cost(titles, asked)
     flags = index.term_flags[titles] & ~index.term_flags[own_title] & ~index.term_flags[term]
-    kept = _sums(scored.mask[titles] & scored.mask[term], index.weight[query.ids]) / max(query.total, 1e-6)
+    kept = sums(scored.mask[titles] & scored.mask[term], query.weights) / max(query.total, 1e-6)
     value = (
         gained
         + 0.1 * kept
