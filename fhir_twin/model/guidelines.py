@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from fhir_twin.model.codes import Coding
-from fhir_twin.model.rules import Evidence, Predicate
+from fhir_twin.model.rules import Evidence, Predicate, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,19 @@ class Aim:
 
 
 @dataclass(frozen=True, slots=True)
+class Conflict:
+    """Statements of the record that do not fit each other; becomes a finding with both sides as sources."""
+
+    key: str
+    severity: Severity
+    when: Predicate
+    text: str
+    check: str
+    unless: Predicate | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """Options that are proposed only when `when` holds (it may name the simulated risk); else rejected with
     `reason`."""
@@ -127,6 +140,7 @@ class Guidelines:
     ranking: Ranking = field(default_factory=Ranking)
     aims: tuple[Aim, ...] = ()
     gates: tuple[Gate, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
     measures: Mapping[str, Coding] = field(default_factory=dict)
     units: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

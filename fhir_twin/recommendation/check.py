@@ -61,6 +61,10 @@ def _due(guidelines: Guidelines, vocabulary: Vocabulary) -> Iterator[str]:
 
 def _ranking(guidelines: Guidelines, vocabulary: Vocabulary) -> Iterator[str]:
     yield from _unknown("ranking", guidelines.ranking.weights, set(RISKS))
+    for conflict in guidelines.conflicts:
+        yield from vocabulary.wrong(conflict.when, conflict.key)
+        if conflict.unless is not None:
+            yield from vocabulary.wrong(conflict.unless, conflict.key)
     for gate in guidelines.gates:
         yield from vocabulary.wrong(gate.when, "gate")
     for aim in guidelines.aims:

@@ -27,7 +27,24 @@ WORDS = {
 
 def discrepancies(case: Case) -> tuple[Finding, ...]:
     """One finding per analyte and reason, per allergy and per drug that nobody could read."""
-    return (*_age(case), *_values(case), *_allergies(case), *_drugs(case))
+    return (*_age(case), *_conflicts(case), *_values(case), *_allergies(case), *_drugs(case))
+
+
+def _conflicts(case: Case) -> tuple[Finding, ...]:
+    """Statements that do not fit each other, with the record's own words for both sides."""
+    found = []
+    for rule in case.guidelines.conflicts:
+        if not case.holds(rule.when) or case.holds(rule.unless):
+            continue
+        facts = case.facts(rule.when)
+        record = "; ".join(dict.fromkeys(fact.text for fact in facts))
+        sources = tuple(sorted({s for fact in facts for s in fact.sources}))
+        text = f"{rule.text} Record: {record}." if record else rule.text
+        citation = rule.evidence[0].citation(rule.key)
+        found.append(
+            Finding(f"conflict-{rule.key}", "VALIDAT", rule.severity, text, sources, rule.check, citation)
+        )
+    return tuple(found)
 
 
 def _age(case: Case) -> tuple[Finding, ...]:

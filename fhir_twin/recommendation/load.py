@@ -7,13 +7,22 @@ from decimal import Decimal
 from typing import Any
 
 from fhir_twin.model.codes import LOINC, SNOMED, Coding
-from fhir_twin.model.guidelines import Aim, DueRule, Gate, GoalRule, GoalVariant, Guidelines, Ranking
+from fhir_twin.model.guidelines import (
+    Aim,
+    Conflict,
+    DueRule,
+    Gate,
+    GoalRule,
+    GoalVariant,
+    Guidelines,
+    Ranking,
+)
 from fhir_twin.model.rules import Evidence
 from fhir_twin.rules.parse import parse
 from fhir_twin.rules.tables import cited, only, read_evidence
 from mappings import Source
 
-TOP = {"measures", "goal", "gap", "ranking", "aim", "gate", "evidence"}
+TOP = {"measures", "goal", "gap", "ranking", "aim", "gate", "conflict", "evidence"}
 GOAL = {"key", "description", "when", "unless", "variant", "comparator", "relative", "due_days", "category"}
 GOAL |= {"priority", "addresses", "evidence"}
 DUE = {
@@ -41,6 +50,7 @@ def load_guidelines(source: Source) -> Guidelines:
     ranking = Ranking()
     aims: list[Aim] = []
     gates: list[Gate] = []
+    conflicts: list[Conflict] = []
     measures: dict[str, list[str]] = {}
     for name, table in source.toml("guidelines"):
         only(table, TOP, name)
@@ -50,6 +60,9 @@ def load_guidelines(source: Source) -> Guidelines:
         gaps += [_due(row, f"{name}: {row.get('key')}", evidence) for row in table.get("gap", ())]
         aims += [_aim(row, name) for row in table.get("aim", ())]
         gates += [_gate(row, name, evidence) for row in table.get("gate", ())]
+        conflicts += [
+            _conflict(row, f"{name}: {row.get('key')}", evidence) for row in table.get("conflict", ())
+        ]
         if "ranking" in table:
             ranking = _ranking(table["ranking"], name)
     _measured(goals, measures)
@@ -60,6 +73,7 @@ def load_guidelines(source: Source) -> Guidelines:
         ranking=ranking,
         aims=tuple(aims),
         gates=tuple(gates),
+        conflicts=tuple(conflicts),
         measures={key: Coding(LOINC, row[0], row[1]) for key, row in measures.items()},
         units={key: (row[2], row[3]) for key, row in measures.items()},
         aliases={key: tuple(row[4:]) for key, row in measures.items()},
@@ -159,6 +173,21 @@ def _aim(row: Mapping[str, Any], where: str) -> Aim:
         more=row.get("more", 0),
         more_when=parse(row["more_when"], where) if "more_when" in row else None,
         interventions=frozenset(row.get("interventions", ())),
+    )
+
+
+def _conflict(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> Conflict:
+    only(row, {"key", "severity", "when", "unless", "text", "check", "evidence"}, where)
+    if row["severity"] not in ("high", "moderate", "low"):
+        raise ValueError(f"{where}: severity")
+    return Conflict(
+        key=row["key"],
+        severity=row["severity"],
+        when=parse(row["when"], where),
+        text=row["text"],
+        check=row["check"],
+        unless=parse(row["unless"], where) if "unless" in row else None,
+        evidence=cited(row, evidence, where),
     )
 
 

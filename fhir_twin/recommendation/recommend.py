@@ -17,6 +17,7 @@ from fhir_twin.recommendation.discrepancies import discrepancies
 from fhir_twin.recommendation.due import due
 from fhir_twin.recommendation.explain import citations, recommendation
 from fhir_twin.recommendation.goals import Target, propose_goals
+from fhir_twin.recommendation.joint import joint_words
 from fhir_twin.recommendation.limits import limits
 from fhir_twin.recommendation.pharmacogenomics import gene_conflicts
 from fhir_twin.recommendation.questions import merge, tests, useful
@@ -106,9 +107,11 @@ def _choose(
     shown = first_steps[: ranking.most]
     rejected += [_lower(best) for best, _ in first_steps[ranking.most :]]
     places = ranks(tuple(best for best, _ in shown), first)
-    chosen = tuple(
-        recommendation(best, others, place, case) for (best, others), place in zip(shown, places, strict=True)
-    )
+    together = joint_words(tuple(best for best, _ in shown), case)
+    made = [
+        recommendation(best, others, rank, case) for (best, others), rank in zip(shown, places, strict=True)
+    ]
+    chosen = tuple(replace(r, alternatives=(*r.alternatives, *together.get(r.key, ()))) for r in made)
     return chosen, tuple(rejected)
 
 
