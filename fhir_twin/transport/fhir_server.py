@@ -87,7 +87,16 @@ class FhirServer:
             raise found.error or UpstreamError(
                 f"the search for {type_} could not be read to its end", issues=tuple(found.issues)
             )
+        if found.total is not None and found.rows < found.total and "_summary" not in params:
+            self._check_count(type_, params, found.rows)
         return found.matches
+
+    def _check_count(self, type_: str, params: Mapping[str, str | Sequence[str]], read: int) -> None:
+        """A total may be an estimate; the count is not. Raises UpstreamError when rows are missing (F1)."""
+        kept = {k: v for k, v in params.items() if k not in ("_count", "_total", "_elements", "_sort")}
+        counted = self.search_page(type_, {**kept, "_summary": "count"}).get("total")
+        if isinstance(counted, int) and counted > read:
+            raise UpstreamError(f"the server counts {counted} {type_} but gave {read} and no further page")
 
     def search_page(
         self,

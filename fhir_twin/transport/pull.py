@@ -69,7 +69,8 @@ class ServerSource:
         self.server.close()
 
     def patients(self) -> Iterator[str]:
-        """Ids of all Patients, sorted. Raises UpstreamError when the list could not be read to its end."""
+        """Ids of all Patients, sorted. Raises UpstreamError when the list could not be read to its end, or is shorter
+        than the server's own count: a run over "all" patients must not leave out some in silence."""
         rows = self.server.search("Patient", {"_count": str(self._page_size), "_elements": "id,link,active"})
         yield from sorted({str(r["id"]) for r in rows if r.get("id") and not _replacement(r, self.server)})
 
@@ -166,7 +167,9 @@ class ServerSource:
         tally = Tally()
         try:
             resource, issues = self._patient(patient, tally)
-            return _with_issues(self._fetch({str(resource["id"]): resource}, self._parallel, tally)[0], issues)
+            return _with_issues(
+                self._fetch({str(resource["id"]): resource}, self._parallel, tally)[0], issues
+            )
         except TwinError as error:
             return error
 

@@ -111,6 +111,26 @@ def test_patients_that_replace_each_other(quirky: Quirky, clock: Any) -> None:
         quirky.source(clock).fetch("a")
 
 
+def test_a_list_of_patients_that_is_cut_is_no_list(quirky: Quirky, clock: Any) -> None:
+    """performance.md 2.3: 13 of 25 patients and no next link (hapi-fhir#5173)."""
+    quirky.rules["Patient"] = lambda q: (
+        (200, {"resourceType": "Bundle", "type": "searchset", "total": 25})
+        if "_summary" in q
+        else (200, quirky.tools.page(*[patient(f"x{n}") for n in range(13)], total=25))
+    )
+    with pytest.raises(UpstreamError, match="counts 25 Patient but gave 13"):
+        list(quirky.source(clock).patients())
+
+
+def test_a_total_that_is_an_estimate_is_checked_before_it_is_believed(quirky: Quirky, clock: Any) -> None:
+    quirky.rules["Patient"] = lambda q: (
+        (200, {"resourceType": "Bundle", "type": "searchset", "total": 2})
+        if "_summary" in q
+        else (200, quirky.tools.page(patient("a"), patient("b"), total=1000))
+    )
+    assert list(quirky.source(clock).patients()) == ["a", "b"]
+
+
 def test_find(quirky: Quirky, clock: Any) -> None:
     quirky.rows[0]["identifier"] = [{"system": "urn:mrn", "value": "1|2"}]
     source = quirky.source(clock)
