@@ -6,8 +6,11 @@ import re
 import warnings
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fhir_twin.coding import load_concept_maps
+from fhir_twin.coding.check import check_concept_maps, loinc_digit, snomed_digit
 from fhir_twin.coding.icd import below
 from fhir_twin.coding.problem_map import COLUMNS, concept_map
 from fhir_twin.errors import KnowledgeError
@@ -189,6 +192,51 @@ def test_social_codes_have_right_check_digits():
             assert verhoeff(code), code
         else:
             assert loinc_check_digit(code), code
+
+
+def test_the_rooms_own_check_finds_nothing():
+    assert list(check_concept_maps(SOURCE)) == []
+
+
+@given(st.integers(min_value=100000, max_value=10**12).map(str))
+def test_check_digits_agree_with_the_tables(code):
+    """Two independent computations: group product in the product, published tables here."""
+    assert snomed_digit(code) == verhoeff(code)
+    assert loinc_digit(f"{code[:-1]}-{code[-1]}") == loinc_check_digit(f"{code[:-1]}-{code[-1]}")
+
+
+@pytest.mark.parametrize("code", ["", "-", "4548", "4548-44", "45x8-4", "٤٥٤٨-٤", "LA-", "12\n"])
+def test_no_code_at_all_has_no_right_check_digit(code):
+    assert not loinc_digit(code)
+    assert not snomed_digit(code or "x")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "text", "fault"),
+    [
+        ("conditions", "x.toml", '[made-up]\nlabel = "x"\nsnomed = ["44054007"]\n', "44054007"),
+        ("conditions", "x.toml", '[made-up]\nlabel = "x"\nicd10cm = ["e11"]\n', "e11"),
+        (
+            "social",
+            "x.toml",
+            '[smoking]\nquestion = [{ system = "http://loinc.org", code = "72166-3" }]\n',
+            "72166-3",
+        ),
+        (
+            "concept-maps",
+            "lab-names.tsv",
+            "name\tloinc\tsynonyms\tspecimen\tsource\na\t4548-5\t\t\tx\n",
+            "4548-5",
+        ),
+        ("concept-maps", "lab-names.tsv", "name\tloinc\na\t4548-4\n", "missing"),
+        ("drug-classes", "atc.tsv", "atc\tingredients\tclasses\tsource\nC9\t\tstatin\tx\n", "C9"),
+    ],
+)
+def test_the_rooms_own_check_names_the_fault(tmp_path, folder, name, text, fault):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / name).write_text(text)
+    found = list(check_concept_maps(Source(overlay=tmp_path)))
+    assert [line for line in found if fault in line]
 
 
 @pytest.mark.parametrize(

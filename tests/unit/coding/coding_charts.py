@@ -31,6 +31,15 @@ class SmallCoder:
         "wheeze disease": ("J45.909", "present", 0.95),
     }
 
+    drugs: ClassVar = {
+        "atorvaststin 40 mg": (RXNORM, "83367", "atorvastatin", 0.9),
+        "newbrand": (RXNORM, "999999999", "rosuvastatin 20 MG Oral Tablet", 0.9),
+        "maybe metformn": (RXNORM, "6809", "metformin", 0.4),
+        "nothing drug": (RXNORM, "999999999", "water", 0.9),
+        "creatnine level": (LOINC, "2160-0", "Creatinine", 0.9),
+        "maybe glucoze": (LOINC, "2345-7", "Glucose", 0.4),
+    }
+
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
 
@@ -49,6 +58,9 @@ class SmallCoder:
     def _one(self, text: str, part: str, kind: Kind, at: int) -> CodingDecision:
         code, assertion, confidence = self.known.get(part.lower(), ("", "present", 0.0))
         chosen = (Candidate(ICD10CM, code, part, confidence),) if code and kind == "problem" else ()
+        if kind in ("drug", "allergy", "lab") and part in self.drugs:
+            system, code, display, confidence = self.drugs[part]
+            chosen = (Candidate(system, code, display, confidence),)
         said: Assertion = assertion  # type: ignore[assignment]
         return CodingDecision(text, kind, (at, at + len(part)), said, chosen, chosen, confidence, "exact")
 

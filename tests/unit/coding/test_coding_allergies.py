@@ -72,3 +72,16 @@ def test_unknown_allergen_is_said(concept):
 def test_no_known_allergy_is_understood_and_forbids_nothing():
     found, issues = coded_allergy(snomed("716186003"), none_known=True)
     assert (found.understood, found.ingredients, found.classes, issues) == (True, (), frozenset(), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "ingredients", "understood"),
+    [
+        ("atorvaststin 40 mg", ("atorvastatin",), True),
+        ("maybe metformn", (), False),
+        ("nothing drug", (), False),
+    ],
+)
+def test_what_no_name_matches_is_asked_of_the_coder(text, ingredients, understood):
+    found, _ = coded_allergy(words(text))
+    assert (found.ingredients, found.understood, found.from_text) == (ingredients, understood, True)

@@ -227,3 +227,18 @@ def test_atc_codes(code, display, ingredients, classes):
     concept = Concept((Coding("http://www.whocc.no/atc", code, display),))
     found = coded_chart(drug(concept)).medications[0]
     assert (found.ingredients, found.classes) == (ingredients, classes)
+
+
+@pytest.mark.parametrize(
+    ("text", "ingredients", "confidence"),
+    [
+        ("atorvaststin 40 mg", ("atorvastatin",), 0.9),
+        ("newbrand", ("rosuvastatin",), 0.9),
+        ("maybe metformn", (), 0.0),
+        ("nothing drug", (), 0.0),
+    ],
+)
+def test_what_no_name_matches_is_asked_of_the_coder(text, ingredients, confidence):
+    found = code_chart(chart(medications=(drug(words(text)),)), SmallCoder(), MAPS)
+    assert (found.medications[0].ingredients, found.medications[0].confidence) == (ingredients, confidence)
+    assert [d.decision.kind for d in found.decisions] == ["drug"]

@@ -79,3 +79,8 @@ def test_a_local_code_is_read_by_its_display():
 def test_an_unknown_name_with_a_number_is_said_one_without_is_not():
     assert [i.severity for i in code(words("qwertz antibodies"))[1]] == ["information"]
     assert code(words("qwertz antibodies"), value=None, text="see note")[1] == ()
+
+
+@pytest.mark.parametrize(("name", "expected"), [("creatnine level", ("2160-0",)), ("maybe glucoze", ())])
+def test_what_no_name_matches_is_asked_of_the_coder(name, expected):
+    assert code(words(name))[0].loinc == expected

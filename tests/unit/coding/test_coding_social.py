@@ -151,3 +151,19 @@ def test_family_history_on_the_problem_list_is_no_problem_of_the_patient(code):
     """CO-1: family history coded as Z80 to Z84."""
     found = code_chart(chart(problems=(problem(icd(code)),)), SmallCoder(), MAPS)
     assert found.problems[0].groups == frozenset()
+
+
+@pytest.mark.parametrize(("said", "meaning"), [(True, "current"), (False, "never")])
+def test_smoking_as_yes_or_no(said, meaning):
+    assert social(measured(STATUS, boolean=said))[0].smoking == meaning
+
+
+def test_asked_but_unknown_says_nothing():
+    assert social(measured(STATUS, absent_reason="asked-unknown"))[0].smoking == "unknown"
+    assert social(measured(PREGNANCY, absent_reason="asked-declined"))[0].pregnant is None
+
+
+def test_a_pregnancy_answer_nobody_understands_is_said():
+    found, issues = social(measured(PREGNANCY, coded=words("see sheet")))
+    assert found.pregnant is None
+    assert [i.code for i in issues] == ["code-invalid"]
