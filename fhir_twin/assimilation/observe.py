@@ -18,6 +18,7 @@ from fhir_twin.model.coded import CodedChart, CodedMeasurement
 from fhir_twin.model.twin import Point
 
 USABLE = ("final", "amended", "corrected", "preliminary")
+URINE = ("uacr", "upcr", "urine-albumin")  # OB-9: the specimen decides; a serum code on urine is a mistake
 _RANK = {"corrected": 0, "amended": 0, "final": 1, "preliminary": 2}
 
 
@@ -74,7 +75,7 @@ def _point(coded: CodedMeasurement, known: BiomarkerSet, as_of: datetime) -> Poi
         reported=f"{m.comparator or ''}{m.value} {m.unit or m.unit_code}".strip(),
         flags=flags,
     )
-    reason = _unusable(m, code, as_of)
+    reason = _unusable(m, analyte.key, code, as_of)
     converted = convert(
         float(m.value),
         m.unit,
@@ -95,11 +96,13 @@ def _point(coded: CodedMeasurement, known: BiomarkerSet, as_of: datetime) -> Poi
     )
 
 
-def _unusable(m: Measurement, code: Code, as_of: datetime) -> str:
+def _unusable(m: Measurement, key: str, code: Code, as_of: datetime) -> str:
     if m.status not in USABLE:
         return "entered-in-error" if m.status == "entered-in-error" else "not-final"
     if code.use == "exclude":
         return "excluded-code"
+    if m.specimen is not None and "urin" in m.specimen.label.casefold() and key not in URINE:
+        return "wrong-specimen"
     if m.time is None:
         return "no-time"
     if m.time > as_of:
@@ -160,6 +163,11 @@ def _issues(points: Iterable[Point]) -> Iterable[Issue]:
         ),
         "mislabelled-unit": ("warning", "value", "implausible in the unit given, plausible in another"),
         "implausible": ("warning", "value", "outside the plausible range: the value was not used"),
+        "wrong-specimen": (
+            "warning",
+            "conflict",
+            "the specimen does not fit the code: the value was not used",
+        ),
         "no-time": ("warning", "incomplete", "no time: the value was not used"),
     }
     for point in points:

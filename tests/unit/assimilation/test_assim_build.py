@@ -11,6 +11,7 @@ from assim_charts import NOW, at, chart, drug, measured, problem
 
 from fhir_twin.assimilation import build_twin, load_biomarkers
 from fhir_twin.dynamics.equations.ckd_epi import ckd_epi_2021_creatinine
+from fhir_twin.model.codes import Concept
 from fhir_twin.model.twin import Point, Twin
 from mappings import Source
 
@@ -93,6 +94,7 @@ def test_every_unusable_value_says_why() -> None:
             measured("error", "8480-6", 120, "mm[Hg]", at(2024), status="entered-in-error"),
             measured("undated", "8480-6", 120, "mm[Hg]", None),
             measured("strip", "30001-2", 100, "mg/g", at(2024)),
+            measured("urine", "2160-0", 5, "mg/dL", at(2024), specimen=Concept(text="Random Urine")),
             measured("wild", "8480-6", 1200, "mm[Hg]", at(2024)),
             measured("child", "8480-6", 90, "mm[Hg]", at(1970)),
         ),
@@ -101,7 +103,7 @@ def test_every_unusable_value_says_why() -> None:
     reasons = {p.source.split("/")[1]: p.reason for p in twin.points if not p.used}
     assert reasons == {
         "unit": "unknown-unit", "wrong": "mislabelled-unit", "late": "after-as-of", "error": "entered-in-error",
-        "undated": "no-time", "strip": "excluded-code", "wild": "implausible", "child": "before-adulthood",
+        "undated": "no-time", "strip": "excluded-code", "urine": "wrong-specimen", "wild": "implausible", "child": "before-adulthood",
     }  # fmt: skip
     assert twin.estimate("sbp").basis == "population"
     told = {i.expression for i in twin.issues}
