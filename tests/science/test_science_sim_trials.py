@@ -1,7 +1,7 @@
 """Trial replication: the simulation gives back what the trials printed, over their own follow-up.
 
 Two kinds: the trials whose ratio we use (arithmetic: onset, composites, adherence must not distort it) and trials
-that were not used (SPRINT, IMPROVE-IT), where the route by biomarker predicts the result.
+that were not used (SPRINT, IMPROVE-IT, FOURIER, CLEAR Outcomes), where the route by biomarker predicts the result.
 """
 
 from __future__ import annotations
@@ -116,6 +116,19 @@ def test_improve_it_is_predicted() -> None:
     assert trajectory.risks == ()
     effect = next(r for r in trajectory.relative if r.outcome == "ascvd")
     assert 0.89 <= effect.ratio <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("key", "ldl", "years", "low", "high"),
+    [("pcsk9-inhibitor", 92.0, 2.2, 0.73, 0.88), ("bempedoic-acid", 139.0, 3.33, 0.79, 0.96)],
+)
+def test_fourier_and_clear_outcomes_are_predicted(
+    key: str, ldl: float, years: float, low: float, high: float
+) -> None:
+    """FOURIER 2017 (CV death, heart attack or stroke, 2.2 years) and CLEAR Outcomes 2023 (40 months): the fall in LDL
+    and the ratios of the statin trials give what they printed."""
+    people = _cohort(8, values={"ldl": ldl})
+    assert low <= _hazard_ratio(people, OPTIONS, key, "ascvd", years) <= high
 
 
 @pytest.mark.parametrize(

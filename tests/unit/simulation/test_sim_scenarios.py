@@ -101,6 +101,29 @@ def test_low_egfr_without_uacr_asks_for_uacr(
     assert "uacr" not in asked
 
 
+def test_further_options_wait_for_their_place(
+    make_twin: MakeTwin, make_coded: MakeCoded, interventions: Interventions, safety: SafetyRules
+) -> None:
+    """A fourth blood-pressure drug, a PCSK9 inhibitor and a DPP-4 inhibitor come after those before them."""
+    later = {"start-spironolactone", "start-pcsk9-inhibitor", "start-dpp4-inhibitor"}
+    groups = ("hypertension", "ascvd", "diabetes", "diabetes-type-2")
+    first = make_twin(groups=groups, hba1c=7.8)
+    assert not _keys(propose_scenarios(make_coded(first), first, interventions, safety)) & later
+    drugs = (
+        ("lisinopril", ("ace-inhibitor", "ras-inhibitor", "bp-lowering"), 20.0),
+        ("amlodipine", ("ccb-dhp", "bp-lowering"), 10.0),
+        ("hydrochlorothiazide", ("thiazide", "bp-lowering"), 25.0),
+        ("atorvastatin", STATIN, 80.0),
+        ("ezetimibe", ("lipid-lowering",), 10.0),
+        ("metformin", ("metformin", "glucose-lowering"), 2000.0),
+    )
+    classes = frozenset(c for name, given, _ in drugs for c in (name, *given))
+    twin = make_twin(groups=groups, classes=classes, treated_bp=True, statin=True, hba1c=7.8)
+    found = propose_scenarios(make_coded(twin, drugs), twin, interventions, safety)
+    assert later <= _keys(found)
+    assert "start-salt-substitute" not in _keys(found)  # potassium with an ACE inhibitor
+
+
 def test_refused_twin_gets_nothing(
     make_twin: MakeTwin,
     make_coded: MakeCoded,
