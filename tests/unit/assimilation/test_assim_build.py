@@ -103,7 +103,8 @@ def test_every_unusable_value_says_why() -> None:
     reasons = {p.source.split("/")[1]: p.reason for p in twin.points if not p.used}
     assert reasons == {
         "unit": "unknown-unit", "wrong": "mislabelled-unit", "late": "after-as-of", "error": "entered-in-error",
-        "undated": "no-time", "strip": "excluded-code", "urine": "wrong-specimen", "wild": "implausible", "child": "before-adulthood",
+        "undated": "no-time", "strip": "excluded-code", "urine": "wrong-specimen",
+        "wild": "implausible", "child": "before-adulthood",
     }  # fmt: skip
     assert twin.estimate("sbp").basis == "population"
     told = {i.expression for i in twin.issues}
