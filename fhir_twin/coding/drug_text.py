@@ -15,7 +15,7 @@ SHORTEST_START, LEAST_SHARE = 6, 0.5
 _LOCAL = re.compile(
     r"\b(cream|ointment|gel|lotion|shampoo|ophth\w*|otic|eye|ear|nasal|topical|vaginal|rectal|foam|inhal\w*|actuat"
     r"|hfa|diskus|aerosol|nebuli\w*|flovent|pulmicort|qvar|asmanex|arnuity|flonase|nasonex|rhinocort|nasacort"
-    r"|advair|symbicort|breo|wixela|airduo|breyna|alvesco)\b",
+    r"|advair|symbicort|breo|wixela|airduo|breyna|alvesco|pred forte|predforte|lotemax|durezol)\b",
     re.IGNORECASE,
 )
 _NOT_LOCAL = re.compile(r"\b(transdermal|patch|oral|tablet|capsule|inject\w*|tab|cap)\b", re.IGNORECASE)
