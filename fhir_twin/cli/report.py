@@ -112,7 +112,9 @@ def _plan(run: Run) -> Iterator[str]:
 def _recommendation(r: Recommendation) -> Iterator[str]:
     grade = ", ".join(x for x in (r.strength, r.certainty) if x)
     yield _wrap(f"{r.rank}. {r.title}" + (f" [{grade}]" if grade else ""), indent=4)
-    for change in r.changes:
+    for change in (
+        c for c in r.changes if c.low or c.high
+    ):  # an outcome that this does not touch says nothing
         yield "       " + change_line(change)
     for reason in r.why:
         yield _wrap(f"why: {reason.text}", indent=7)

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from fhir_twin import __version__, log
 from fhir_twin.errors import Issue, LoginRequired, TwinError
+from fhir_twin.fhir.write_words import biomarker_name, is_noticeable, outcome_words, unit_words
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
 from fhir_twin.web import api, facade, pages
@@ -37,6 +38,8 @@ def create_app(service: TwinService, settings: Settings) -> Flask:
     app.register_blueprint(facade.blueprint)
     app.register_blueprint(pages.blueprint)
     app.jinja_env.globals["version"] = __version__
+    app.jinja_env.filters.update(outcome=outcome_words, biomarker=biomarker_name, unit=unit_words)
+    app.jinja_env.tests["moves"] = is_noticeable
     app.before_request(lambda: _admit(key))
     app.after_request(_harden)
     app.register_error_handler(TwinError, _known_error)
