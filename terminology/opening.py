@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,14 +85,20 @@ def wire(
     ranker.parts = lexicon.parts
     context, rules, links = Context(lexicon), CodeRules(lexicon.rules), SnomedLinks(starter, canon)
     notes = Notes(folder / "notes.json")
-    engines: dict[Kind, Engine] = {}
-    kinds: tuple[Kind, ...] = ("problem", "social")
-    for kind in kinds:
-        engines[kind] = ProblemEngine(ranker, context, rules, Answers(ranker, links, notes, release, kind))
-    drugs = ingredients(source.toml("drug-classes"))
-    engines["drug"] = DrugEngine(drugs, context, release, "drug")
-    engines["allergy"] = DrugEngine(drugs, context, release, "allergy")
-    engines["lab"] = lab_engine(source, lexicon, ranker, release)
+
+    def problems(kind: Kind) -> Engine:
+        return ProblemEngine(ranker, context, rules, Answers(ranker, links, notes, release, kind))
+
+    def drugs(kind: Kind) -> Engine:
+        return DrugEngine(ingredients(source.toml("drug-classes")), context, release, kind)
+
+    engines: dict[Kind, Callable[[], Engine]] = {
+        "problem": lambda: problems("problem"),
+        "social": lambda: problems("social"),
+        "drug": lambda: drugs("drug"),
+        "allergy": lambda: drugs("allergy"),
+        "lab": lambda: lab_engine(source, lexicon, ranker, release),
+    }
     return TextCoder(engines, release)
 
 

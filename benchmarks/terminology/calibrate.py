@@ -43,7 +43,17 @@ def main() -> None:
             *noise(200, 1),
         ]
     )
-    lines = [HEADER, "[score]", "extra = 0.35", "extra_scale = 0.5", "abstain = 0.3", "", "[source]", "note = -0.05", ""]
+    lines = [
+        HEADER,
+        "[score]",
+        "extra = 0.35",
+        "extra_scale = 0.5",
+        "abstain = 0.3",
+        "",
+        "[source]",
+        "note = -0.05",
+        "",
+    ]
     for method in METHODS:
         lines += _fit(method, [a for a in answers if a.method == method and a.features])
     (ROOT / "mappings/lexicon/ranking.toml").write_text("\n".join(lines), "utf-8")
@@ -53,7 +63,11 @@ def _fit(method: str, answers: list[Answer]) -> list[str]:
     right = np.array([a.lenient for a in answers])
     print(f"{method}: {len(answers)} answers, {right.mean() if len(answers) else 0:.3f} right")
     if len(answers) < 30 or right.all() or not right.any():
-        return [f"[calibration.{method}]", f"intercept = {4.0 if len(answers) and right.mean() > 0.5 else 3.5}", ""]
+        return [
+            f"[calibration.{method}]",
+            f"intercept = {4.0 if len(answers) and right.mean() > 0.5 else 3.5}",
+            "",
+        ]
     names = [n for n, _ in answers[0].features]
     x = np.array([[v for _, v in a.features] for a in answers])
     model = LogisticRegression(C=3.0, max_iter=2000).fit(x, right)

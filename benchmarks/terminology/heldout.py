@@ -80,7 +80,11 @@ def reordered(index: PhraseIndex, count: int, seed: int) -> list[Phrase]:
     rng = random.Random(seed)
     found = []
     for text, code in _sample(index, rng, count, longest=60):
-        words = [w for w in text.replace(",", " ").split() if w.lower() not in ("of", "the", "with", "unspecified", "in")]
+        words = [
+            w
+            for w in text.replace(",", " ").split()
+            if w.lower() not in ("of", "the", "with", "unspecified", "in")
+        ]
         rng.shuffle(words)
         if "without" not in text and len(words) > 1:
             found.append(Phrase(" ".join(words), code, "reordered"))

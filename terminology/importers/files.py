@@ -64,8 +64,10 @@ class Files:
 
 def table(stream: IO[str], where: str, report: Report, delimiter: str = "\t") -> Iterator[dict[str, str]]:
     """Rows of a delimited file with a header; a row of the wrong length is reported and left out."""
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.reader(stream, delimiter=delimiter, quoting=quoting)
+    if delimiter == "\t":
+        reader = csv.reader(stream, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(stream, delimiter=delimiter)
     header = next(reader, None)
     if header is None:
         raise BadRelease(f"{where}: empty")

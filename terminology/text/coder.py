@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from terminology.decision import CodingDecision, Kind
 from terminology.text.normalise import MAX_NOTE, MAX_PHRASE
@@ -13,8 +13,9 @@ _MEMO = 50_000
 class TextCoder:
     """Codes short clinical texts. Thread-safe for reading; decisions are memoised per (text, kind)."""
 
-    def __init__(self, engines: dict[Kind, Engine], release: str) -> None:
-        self._engines = engines
+    def __init__(self, engines: Mapping[Kind, Callable[[], Engine]], release: str) -> None:
+        self._factories = engines
+        self._engines: dict[Kind, Engine] = {}
         self.release = release
         self._memo: dict[tuple[str, Kind], CodingDecision] = {}
 
@@ -33,15 +34,24 @@ class TextCoder:
         """Every mention in `text`, in order of its span; `span` points into `text`."""
         if len(text) > MAX_NOTE:
             return (too_long(kind, self.release),)
-        return self._engines[kind].code_all(text)
+        return self.engine(kind).code_all(text)
 
     def code_many(self, texts: Iterable[str], kind: Kind = "problem") -> list[CodingDecision]:
         return [self.code(text, kind) for text in texts]
 
+    def engine(self, kind: Kind) -> Engine:
+        """The engine of a kind, made on first use. Raises ValueError for an unknown kind."""
+        found = self._engines.get(kind)
+        if found is None:
+            if kind not in self._factories:
+                raise ValueError(f"unknown kind {kind!r}; one of {', '.join(self._factories)}")
+            found = self._engines.setdefault(kind, self._factories[kind]())
+        return found
+
     def _decide(self, text: str, kind: Kind) -> CodingDecision:
         if len(text) > MAX_PHRASE:
             return too_long(kind, self.release)
-        return self._engines[kind].code(text)
+        return self.engine(kind).code(text)
 
 
 class Engine:

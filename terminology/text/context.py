@@ -32,10 +32,12 @@ class Hit:
 
 class Context:
     def __init__(self, lexicon: Lexicon) -> None:
-        self._cues: dict[str, list[tuple[tuple[str, ...], Cue]]] = {}
+        self._cues: dict[str, list[tuple[tuple[str, ...], list[Cue]]]] = {}
+        known: dict[tuple[str, ...], list[Cue]] = {}
         for cue in lexicon.cues:
-            words = tuple(t for t, _, _ in raw_tokens(cue.text))
-            self._cues.setdefault(words[0], []).append((words, cue))
+            known.setdefault(tuple(t for t, _, _ in raw_tokens(cue.text)), []).append(cue)
+        for words, cues in known.items():
+            self._cues.setdefault(words[0], []).append((words, cues))
         for options in self._cues.values():
             options.sort(key=lambda o: (-len(o[0]), o[0]))
 
@@ -52,7 +54,7 @@ class Context:
             if match is None:
                 index += 1
             else:
-                found.append((index, index + len(match[0]), match[1]))
+                found += [(index, index + len(match[0]), cue) for cue in match[1]]
                 index += len(match[0])
         return _scopes(found, tokens, in_list=in_list)
 
@@ -64,10 +66,10 @@ class Context:
                     return category, hit.text
         return "present", ""
 
-    def _at(self, tokens: Sequence[Token], index: int) -> tuple[tuple[str, ...], Cue] | None:
-        for words, cue in self._cues.get(tokens[index][0], ()):
+    def _at(self, tokens: Sequence[Token], index: int) -> tuple[tuple[str, ...], list[Cue]] | None:
+        for words, cues in self._cues.get(tokens[index][0], ()):
             if len(words) == 1 or tuple(t for t, _, _ in tokens[index : index + len(words)]) == words:
-                return words, cue
+                return words, cues
         return None
 
 

@@ -243,7 +243,7 @@ def load_index(folder: Path) -> PhraseIndex:
 
 def _array(path: Path) -> npt.NDArray[Any]:
     """Memory-mapped, but as a plain array: indexing the memmap class costs ten times as much."""
-    return np.load(path, mmap_mode="r").view(np.ndarray)
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def _lines(path: Path) -> list[str]:

@@ -123,9 +123,9 @@ class ProblemEngine(Engine):
             return ranked
         lowered = tuple(replace(x, score=x.score - price) for x in head.leaves)
         seen = {x.code for x in lowered}
-        both = sorted(
-            (*lowered, *(x for x in ranked.leaves if x.code not in seen)), key=lambda x: (-x.score, x.code)
-        )
+        top = lowered[0].score
+        rest = (replace(x, score=min(x.score, top - 0.01)) for x in ranked.leaves if x.code not in seen)
+        both = sorted((*lowered, *rest), key=lambda x: (-x.score, x.code))
         steps = (*head.steps, f"first part decides: {' '.join(t for t, _, _ in tokens[:cut])}")
         return replace(head, leaves=tuple(both[:10]), method="retrieval", steps=steps)
 

@@ -87,7 +87,7 @@ class Qualifiers:
 
     def unasked(self, flags: npt.NDArray[np.uint32], asked: int) -> npt.NDArray[np.float32]:
         """Sum of penalties of the classes that a term has and the query has not. Shape of `flags`."""
-        return self._prices[flags & np.uint32(~asked & 0x7FFFFFFF)]
+        return np.asarray(self._prices[flags & np.uint32(~asked & 0x7FFFFFFF)])
 
     def contradicted(self, attributes: npt.NDArray[np.uint32], asked: int) -> npt.NDArray[np.bool_]:
         """True where a term says another value of a group than the query. Shape of `attributes`."""

@@ -25,18 +25,27 @@ class SnomedLinks:
     """Finds the concept for a phrase: by the phrase itself, else by the ICD code when just one row has that code."""
 
     def __init__(self, rows: Iterable[SnomedRow], canon: Canon) -> None:
-        self._by_text: dict[str, SnomedRow] = {}
+        self._rows, self._canon = tuple(rows), canon
+        self._by_text: dict[str, SnomedRow] | None = None
         by_code: dict[str, list[SnomedRow]] = {}
-        for row in rows:
-            for text in (row.term, row.display, *row.synonyms):
-                self._by_text.setdefault(canonical_key(canon.of(text.lower())), row)
+        for row in self._rows:
             if row.icd10cm:
                 by_code.setdefault(row.icd10cm, []).append(row)
         self._by_code = {code: found[0] for code, found in by_code.items() if len(found) == 1}
 
+    def _texts(self) -> dict[str, SnomedRow]:
+        """Made on first use: it takes as long as loading the whole index."""
+        if self._by_text is None:
+            found: dict[str, SnomedRow] = {}
+            for row in self._rows:
+                for text in (row.term, row.display, *row.synonyms):
+                    found.setdefault(canonical_key(self._canon.of(text.lower())), row)
+            self._by_text = found
+        return self._by_text
+
     def find(self, tokens: Sequence[str], icd10cm: str) -> SnomedRow | None:
         """The row for canonical `tokens` if it agrees with the ICD category, else the only row of that ICD code."""
-        row = self._by_text.get(canonical_key(tokens))
+        row = self._texts().get(canonical_key(tokens))
         if row is not None and (
             not row.icd10cm or icd10cm.startswith(row.icd10cm) or row.icd10cm.startswith(icd10cm)
         ):

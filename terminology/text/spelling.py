@@ -31,20 +31,29 @@ class Speller:
     """`words` with their frequencies; the more frequent word wins among equally near ones."""
 
     def __init__(self, words: Sequence[str], frequency: npt.NDArray[np.int64]) -> None:
-        keep = [i for i, w in enumerate(words) if len(w) >= MIN_LENGTH and w.isalpha()]
-        self._words = [words[i] for i in keep]
-        self._frequency = frequency[keep]
-        self._length = np.array([len(w) for w in self._words], np.int16)
-        self._letters = np.array([_signature(w) for w in self._words], np.uint64)
+        self._given, self._given_frequency = words, frequency
         self.known = frozenset(words)
-        self._sorted = sorted(self._words)
-        self._count = dict(zip(self._words, self._frequency.tolist(), strict=True))
         self._memo: dict[str, tuple[Repair, ...]] = {}
+        self._words: list[str] = []
+        self._sorted: list[str] = []
+
+    def _prepare(self) -> None:
+        """Signatures of all words; made for the first unknown word."""
+        keep = [i for i, w in enumerate(self._given) if len(w) >= MIN_LENGTH and w.isalpha()]
+        words = [self._given[i] for i in keep]
+        self._frequency = self._given_frequency[keep]
+        self._length = np.array([len(w) for w in words], np.int16)
+        self._letters = np.array([_signature(w) for w in words], np.uint64)
+        self._count = dict(zip(words, self._frequency.tolist(), strict=True))
+        self._sorted = sorted(words)
+        self._words = words
 
     def repair(self, word: str, limit: int = 3) -> tuple[Repair, ...]:
         """Nearest words, best first; empty when the word is too short or nothing is near."""
         found = self._memo.get(word)
         if found is None:
+            if not self._words:
+                self._prepare()
             if len(self._memo) > 20_000:
                 self._memo.clear()
             found = self._memo[word] = self._search(word, limit)
@@ -57,6 +66,8 @@ class Speller:
         """
         if not 4 <= len(word) <= 12:
             return ""
+        if not self._words:
+            self._prepare()
         first = bisect_left(self._sorted, word)
         best, most = "", 0
         for other in self._sorted[first : first + 400]:
