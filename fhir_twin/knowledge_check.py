@@ -17,6 +17,7 @@ from typing import Any
 from fhir_twin import assimilation, coding, recommendation, rules, simulation
 from fhir_twin.errors import KnowledgeError
 from fhir_twin.knowledge import load_knowledge
+from fhir_twin.model.check_digits import loinc_digit, snomed_digit
 from mappings import ROOT, Source
 
 _DOI = re.compile(r"10\.\d{4,9}/\S{1,200}\Z")
@@ -123,44 +124,16 @@ def _code_faults(value: Any, key: str = "") -> Iterator[str]:
         for inner in value:
             yield from _code_faults(inner, key)
     elif (
-        isinstance(value, str) and "loinc" in key and value and not (_LOINC.match(value) and loinc_ok(value))
+        isinstance(value, str)
+        and "loinc" in key
+        and value
+        and not (_LOINC.match(value) and loinc_digit(value))
     ):
         yield f"{key} {value}: not a LOINC code (check digit)"
     elif (
         isinstance(value, str)
         and key == "snomed"
         and value
-        and not (_SNOMED.match(value) and snomed_ok(value))
+        and not (_SNOMED.match(value) and snomed_digit(value))
     ):
         yield f"{key} {value}: not a SNOMED CT id (check digit)"
-
-
-def loinc_ok(code: str) -> bool:
-    """LOINC's mod-10 check digit (LOINC Users' Guide, appendix)."""
-    digits, _, check = code.partition("-")
-    doubled = "".join(str(int(d) * 2) if i % 2 == 0 else d for i, d in enumerate(reversed(digits)))
-    return (10 - sum(map(int, doubled)) % 10) % 10 == int(check)
-
-
-_D5 = (
-    "0123456789", "1234067895", "2340178956", "3401289567", "4012395678",
-    "5987604321", "6598710432", "7659821043", "8765932104", "9876543210",
-)  # fmt: skip
-_PERMUTE = (
-    "0123456789",
-    "1576283094",
-    "5803796142",
-    "8916043527",
-    "9453126870",
-    "4286573901",
-    "2793806415",
-    "7046913258",
-)
-
-
-def snomed_ok(code: str) -> bool:
-    """Verhoeff check digit of a SNOMED CT identifier (SNOMED CT Release File Specifications, 5.5)."""
-    check = 0
-    for i, digit in enumerate(reversed(code)):
-        check = int(_D5[check][int(_PERMUTE[i % 8][int(digit)])])
-    return check == 0

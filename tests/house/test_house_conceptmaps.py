@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_twin.coding import load_concept_maps
-from fhir_twin.coding.check import check_concept_maps, loinc_digit, snomed_digit
+from fhir_twin.coding.check import check_concept_maps
 from fhir_twin.coding.icd import below
 from fhir_twin.coding.problem_map import COLUMNS, concept_map
 from fhir_twin.errors import KnowledgeError
+from fhir_twin.model.check_digits import loinc_digit, snomed_digit
 from mappings import Source
 
 with warnings.catch_warnings():  # the package reads its data in a way that Python 3.11 calls out of date
