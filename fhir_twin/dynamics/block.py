@@ -56,7 +56,7 @@ class Block:
         self.strips = _strips(self.mean.shape[0])
         self.moving = dynamics.rate > 0
         self.walking = np.flatnonzero(dynamics.walk > 0)
-        self.innovations, self.spreads = np.zeros_like(self.values), np.ones_like(self.values)
+        self.squares, self.spreads = np.zeros_like(self.values), np.ones_like(self.values)
         self.trace = [np.full(self.values.shape, np.nan) for _ in Trace.__slots__] if trace else None
         self.ph, self.gain, self.shift = (np.empty_like(self.mean) for _ in range(3))
         width = max(b - a for a, b in self.strips)
@@ -111,10 +111,13 @@ class Block:
         move, shrink = innovation, None
         if self.bound is not None and self.bound[visit, row].any():
             move, shrink = _censor(self.bound[visit, row], innovation, spread)
-        self.innovations[visit, row], self.spreads[visit, row] = innovation, spread
+        inverse = 1.0 / spread  # exactly zero where nothing was observed
+        weighted = innovation * inverse
+        np.multiply(weighted, innovation, out=self.squares[visit, row])
+        self.spreads[visit, row] = spread
         if self.trace is not None:
             self._note(visit, row, forecast, signal, (raw, spread), move, shrink, (weight, jump))
-        gain = np.multiply(ph, 1.0 / spread, out=self.gain)
+        gain = np.multiply(ph, inverse, out=self.gain)
         self.seen[row] += self.observed[visit, row]
         self.mean += np.multiply(gain, move, out=self.shift)
         if shrink is not None:
@@ -170,10 +173,12 @@ class Block:
     def _log_likelihood(self) -> Array:
         """sum of log N(z; 0, S) over the exact values."""
         exact = self.observed if self.bound is None else self.observed & (self.bound == 0)
-        spread = np.where(exact, 2.0 * np.pi * self.spreads, 1.0)
-        squares = np.where(exact, self.innovations * self.innovations / self.spreads, 0.0)
-        logs = np.log(np.prod(spread, axis=1))  # one logarithm per visit: log of the product
-        return np.asarray(-0.5 * (logs.sum(axis=0) + squares.sum(axis=(0, 1))), dtype=np.float64)
+        if self.bound is not None:
+            self.squares[~exact] = 0.0
+        self.spreads[~exact] = 1.0
+        logs = np.log(np.prod(self.spreads, axis=1))  # one logarithm per visit: log of the product
+        logs += np.log(2.0 * np.pi) * exact.sum(axis=1)
+        return np.asarray(-0.5 * (logs.sum(axis=0) + self.squares.sum(axis=(0, 1))), dtype=np.float64)
 
     def _note(
         self,
@@ -190,7 +195,7 @@ class Block:
         raw, spread = spreads
         weight, jump = judged
         gain = signal / spread
-        density = -0.5 * (np.log(2.0 * np.pi * spread) + self.innovations[visit, row] ** 2 / spread)
+        density = -0.5 * (np.log(2.0 * np.pi * spread) + self.squares[visit, row])
         if self.bound is not None:
             density = np.where(self.bound[visit, row] == 0, density, 0.0)
         noted = (
