@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fhir_twin.errors import Forbidden, InvalidInput, Issue, NotSupported
+from fhir_twin.errors import Forbidden, InvalidInput, NotSupported
 from fhir_twin.fhir.identity import KIND_OF_TYPE, identity_of, parse_source
 from fhir_twin.fhir.systems import identifier_system
 from fhir_twin.transport.protocols import Capability, FhirServer, Resource
@@ -29,13 +29,13 @@ class HeldReader:
                 found += self._of_type(type_, patient)
         return found
 
-    def issues(self) -> list[Issue]:
-        text = "the server does not let us search this type, so nothing of it is written"
-        return [Issue("warning", "forbidden", text, t, "write") for t in sorted(self.closed)]
-
     def _device(self, value: str) -> list[Resource]:
         system = identifier_system(self._server.base, "device")
-        matches = self._server.search("Device", {"identifier": f"{system}|{value}"})
+        try:
+            matches = self._server.search("Device", {"identifier": f"{system}|{value}"})
+        except (Forbidden, NotSupported):  # outside the Patient compartment: a patient's token may not
+            self.closed.add("Device")
+            return []
         return [r for r in matches if (i := identity_of(r)) is not None and i.value == value]
 
     def _of_type(self, type_: str, patient: str) -> list[Resource]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhir_twin.errors import InvalidInput, Issue, TwinError
+from fhir_twin.errors import Issue, TwinError
 from fhir_twin.fhir.fit import outside_references, with_label, without_references
 from fhir_twin.fhir.systems import V3_OBSERVATION_VALUE
 from fhir_twin.transport.protocols import FhirServer, Resource
@@ -18,9 +18,9 @@ class Mender:
         self._server = server
         self._tried: set[str] = set()
 
-    def mend(self, desired: Resource, refusal: InvalidInput) -> tuple[Resource, list[Issue]]:
-        """(mended Bundle, what was mended); no issues when there is nothing left to try."""
-        del refusal  # servers word it too differently to be read; what can be checked is checked
+    def mend(self, desired: Resource) -> tuple[Resource, list[Issue]]:
+        """(mended Bundle, what was mended); no issues when there is nothing left to try. Servers word refusals too
+        differently to be read, so what can be checked is checked."""
         if "references" not in self._tried:
             self._tried.add("references")
             missing = self._missing(desired)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhir_twin.errors import Conflict, Issue, TwinError, UpstreamError
+from fhir_twin.errors import Issue, TwinError
 from fhir_twin.fhir.digest import digest, lasting_name, name_of, with_digest
 from fhir_twin.fhir.reconcile import Reconciliation, Step
 from fhir_twin.fhir.references import references_in, swap_references
@@ -12,28 +12,47 @@ from fhir_twin.transport.protocols import FhirServer, Resource
 
 
 class SingleWrites:
-    """One plan's writes, in order. `issues` says what a reader of the report must know."""
+    """One plan's writes, over as many runs as it takes. `issues` says what a reader of the report must know;
+    `refused` is the type that the server refused last."""
 
-    def __init__(self, server: FhirServer, plan: Reconciliation) -> None:
+    def __init__(self, server: FhirServer) -> None:
         self._server = server
-        self._plan = plan
         self._ids: dict[str, str] = {}
         self._done: list[tuple[Step, Resource]] = []
         self.issues: list[Issue] = []
+        self.refused = ""
 
-    def run(self) -> list[Placed]:
-        """Write everything that is to be sent. On a refusal everything written so far is taken back and the error
-        goes on; on a conflict or a lost answer it stays, because the caller reads again and goes on from there."""
-        try:
-            for step in self._plan.sending:
-                self._done.append((step, self._write(step)))
-        except (Conflict, UpstreamError):
-            raise
-        except TwinError as error:
-            self._undo()
-            raise type(error)(error.message, issues=(*error.issues, *self.issues)) from error
-        self._provenance()
-        return [_placed(step, resource) for step, resource in self._done]
+    def run(self, plan: Reconciliation) -> list[Placed]:
+        """Write everything that is to be sent, in order. What was written stays when an error goes on: the caller
+        reads again and goes on from there, or calls `undo`."""
+        placed = []
+        for step in plan.sending:
+            try:
+                written = self._write(step)
+            except TwinError:
+                self.refused = step.identity.type
+                raise
+            self._done.append((step, written))
+            placed.append(_placed(step, written))
+        if plan.provenance is not None:
+            self._provenance(plan.provenance)
+        return placed
+
+    def undo(self, base: str) -> None:
+        """The last first: what was created is withdrawn, what was updated gets its earlier content back."""
+        left = 0
+        for step, written in reversed(self._done):
+            try:
+                self._take_back(step, written, base)
+            except TwinError:
+                left += 1
+        count = len(self._done) - left
+        if count:
+            text = f"writing failed half way; {count} resource(s) already written were taken back"
+            self.issues.append(Issue("error", "incomplete", text, "", "write"))
+        if left:
+            text = f"writing failed half way; {left} resource(s) could not be taken back and are still drafts"
+            self.issues.append(Issue("error", "incomplete", text, "", "write"))
 
     def _write(self, step: Step) -> Resource:
         resource = self._pointed(step.resource or {})
@@ -55,40 +74,21 @@ class SingleWrites:
             raise AssertionError("a reference to something that is written later")
         return pointed
 
-    def _provenance(self) -> None:
-        if self._plan.provenance is None:
-            return
+    def _provenance(self, provenance: Resource) -> None:
         try:
-            self._server.create(self._pointed(self._plan.provenance))
+            self._server.create(self._pointed(provenance))
         except TwinError as error:
             text = "the plan is written, but its Provenance was not taken by the server"
             self.issues += [Issue("warning", error.code, text, "Provenance", "write"), *error.issues]
 
-    def _undo(self) -> None:
-        """The last first: what was created is withdrawn, what was updated gets its earlier content back."""
-        left = 0
-        for step, written in reversed(self._done):
-            try:
-                self._take_back(step, written)
-            except TwinError:
-                left += 1
-        count = len(self._done) - left
-        if count:
-            text = f"writing failed half way; {count} resource(s) already written were taken back"
-            self.issues.append(Issue("error", "incomplete", text, "", "write"))
-        if left:
-            text = f"writing failed half way; {left} resource(s) could not be taken back and are still drafts"
-            self.issues.append(Issue("error", "incomplete", text, "", "write"))
-
-    def _take_back(self, step: Step, written: Resource) -> None:
+    def _take_back(self, step: Step, written: Resource, base: str) -> None:
         version = str(written.get("meta", {}).get("versionId", ""))
         if step.held is not None:
-            earlier = {**step.held.resource, "meta": _own_meta(step.held.resource)}
-            self._server.update(earlier, if_match=version)
+            self._server.update(
+                {**step.held.resource, "meta": _own_meta(step.held.resource)}, if_match=version
+            )
         elif can_withdraw(step.identity.type):
-            sent = {**self._pointed(step.resource or {}), "id": written["id"]}
-            taken = withdrawn(sent)
-            base = self._plan.base
+            taken = withdrawn({**written, "meta": _own_meta(written)})
             self._server.update(with_digest(taken, digest(taken, base), base), if_match=version)
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from fhir_twin.errors import (
     Conflict,
+    Forbidden,
     InvalidInput,
     Issue,
     NotFound,
@@ -80,6 +81,8 @@ class _Writing:
         self._capability = server.capability()
         self._reader = HeldReader(server, self._capability)
         self._mender = Mender(server)
+        self._single = SingleWrites(server)
+        self._left_out: set[str] = set()
         self._issues: list[Issue] = []
         self._dropped: list[WrittenItem] = []
         # Actions of an attempt whose answer was lost: if they turn out to be done, they are ours.
@@ -93,35 +96,49 @@ class _Writing:
             self._issues.append(LABEL_ISSUE)
         if not dry_run and self._server.read("Patient", self._patient) is None:
             raise NotFound("the server does not hold this patient; nothing was written")
-        failure: TwinError | None = None
-        for attempt in range(self._attempts):
+        left = self._attempts
+        while True:
             plan = self._reconcile()
             if dry_run or not plan.sending:
                 return self._result(plan, [], dry_run)
             _check(plan)
             try:
                 return self._result(plan, self._send(plan), False)
-            except InvalidInput as error:
-                self._desired, mended = self._mender.mend(self._desired, error)
-                if not mended:
-                    raise
-                failure = error
-                self._issues += mended
-            except (NotSupported, TooCostly) as error:
-                if self._mode != "transaction":
-                    raise
-                failure = error
-                self._mode = "single"
-                text = "the server did not take a transaction; the plan is written piece by piece"
-                self._issues.append(Issue("warning", error.code, text, "", "write"))
-            except (Conflict, UpstreamError) as error:
-                failure = error
-                self._open |= {(s.identity.type, s.identity.value): s.action for s in plan.sending}
-                self._sleep(0.5 * 2**attempt)
-        plan = self._reconcile()
-        if not plan.sending:
-            return self._result(plan, [], False)
-        raise failure or UpstreamError("the plan could not be written")
+            except TwinError as error:
+                left -= self._adapt(error, plan)
+                if not left:
+                    last = self._reconcile()
+                    if last.sending:
+                        raise
+                    return self._result(last, [], False)
+
+    def _adapt(self, error: TwinError, plan: Reconciliation) -> int:
+        """Make the next try different, or raise. 1 when it costs an attempt (a conflict, a lost answer); what is
+        learnt about the server (each thing once) costs none."""
+        if isinstance(error, Conflict | UpstreamError):
+            self._open |= {(s.identity.type, s.identity.value): s.action for s in plan.sending}
+            self._sleep(0.5)
+            return 1
+        if isinstance(error, NotSupported | TooCostly | Forbidden) and self._mode == "transaction":
+            self._mode = "single"
+            text = "the server did not take the transaction; the plan is written piece by piece"
+            self._issues.append(Issue("warning", error.code, text, "", "write"))
+            return 0
+        refused = self._single.refused
+        if isinstance(error, Forbidden | NotSupported) and refused not in (
+            "",
+            "CarePlan",
+            "DocumentReference",
+        ):
+            self._leave_out({refused}, "the server does not let us write this type")
+            return 0
+        if isinstance(error, InvalidInput):
+            self._desired, mended = self._mender.mend(self._desired)
+            self._issues += mended
+            if mended:
+                return 0
+        self._single.undo(self._server.base)
+        raise type(error)(error.message, issues=(*error.issues, *self._single.issues)) from error
 
     def _fit(self, bundle: Resource) -> tuple[Mode, Resource]:
         mode: Mode = "transaction" if self._capability.supports_system("transaction") else "single"
@@ -143,12 +160,17 @@ class _Writing:
         return mode, fitted
 
     def _reconcile(self) -> Reconciliation:
-        types = [t for t in WRITE_ORDER if _offers(self._capability, t)]
+        types = [t for t in WRITE_ORDER if t not in self._left_out and _offers(self._capability, t)]
         if self._mode == "document":
             types = ["DocumentReference"]
         held = self._reader.read(self._patient, types, self._device)
-        if self._reader.closed:
-            self._close()
+        closed = self._reader.closed - self._left_out
+        if "CarePlan" in closed:
+            raise NotSupported("this server does not let us search CarePlans, so none can be written safely")
+        if closed:
+            self._leave_out(
+                closed, "the server does not let us search this type, so nothing of it is written"
+            )
         return reconcile(self._desired, held, base=self._server.base)
 
     @property
@@ -156,22 +178,19 @@ class _Writing:
         own = (identity_of(e["resource"]) for e in self._desired["entry"])
         return next((i.value for i in own if i is not None and i.type == "Device"), "")
 
-    def _close(self) -> None:
-        closed = self._reader.closed
-        if "CarePlan" in closed:
-            raise NotSupported("this server does not let us search CarePlans, so none can be written safely")
-        self._desired, dropped, _ = without_types(self._desired, lambda t: t not in closed)
-        note = "the server does not let us search this type"
+    def _leave_out(self, types: set[str], note: str) -> None:
+        self._desired, dropped, _ = without_types(self._desired, lambda t: t not in types)
+        self._left_out |= types
         self._dropped += [WrittenItem(i.type, i.value, "dropped", "", note) for i in dropped]
+        self._issues += [Issue("warning", "forbidden", note, t, "write") for t in sorted(types)]
 
     def _send(self, plan: Reconciliation) -> list[Placed]:
         if self._mode == "transaction":
             answer = self._server.transaction(plan.bundle())
             placed = judge(answer, plan.sending, plan.provenance is not None)
         else:
-            writes = SingleWrites(self._server, plan)
-            placed = writes.run()
-            self._issues += writes.issues
+            placed = self._single.run(plan)
+            self._issues += self._single.issues
         types = sorted({p.type for p in placed}, key=WRITE_ORDER.index)
         try:
             held = self._reader.read(self._patient, types, self._device)
@@ -195,7 +214,7 @@ class _Writing:
         said = (
             self._issues if placed or self._open or dry_run else [i for i in self._issues if i != LABEL_ISSUE]
         )
-        issues = dict.fromkeys((*said, *plan.issues, *self._reader.issues()))
+        issues = dict.fromkeys((*said, *plan.issues))
         mode: Mode = "none" if dry_run or not (placed or self._open) else self._mode
         return Written((*items, *self._dropped), tuple(issues), mode, dry_run)
 

@@ -471,6 +471,52 @@ def test_a_type_that_may_not_be_searched_is_left_out(server: MemoryServer) -> No
     assert len(server.all("CarePlan")) == 1
 
 
+def test_a_token_that_may_not_see_devices(server: MemoryServer) -> None:
+    """TX-5: Device is in no Patient compartment."""
+
+    def refuse(verb: str, type_: str) -> None:
+        if (verb, type_) == ("search", "Device"):
+            raise Forbidden("403")
+
+    server.before = refuse
+    write(server)
+    assert server.all("Device") == []
+    assert only(server, "CarePlan")["contributor"] == [{"display": "fhir-twin"}]
+    count = server.writes
+    write(server)
+    assert server.writes == count
+
+
+def test_scopes_without_some_types(server: MemoryServer) -> None:
+    """TX-5: each entry is authorised by its own scope; what may not be written is left out, the rest is written."""
+    forbidden = {"RiskAssessment", "NutritionOrder", "Provenance"}
+
+    def refuse(verb: str, type_: str) -> None:
+        if verb == "transaction" or (verb == "create" and type_ in forbidden):
+            raise Forbidden("403")
+
+    server.before = refuse
+    written = write(server)
+    assert written.mode == "single"
+    assert {r["resourceType"] for r in server.store.values()} & forbidden == set()
+    assert len(server.all("CarePlan")) == 1
+    assert actions(written, "dropped") == ["NutritionOrder", "RiskAssessment"]
+    assert {i.expression for i in written.issues} >= forbidden
+    assert {r["status"] for r in server.all("MedicationRequest")} == {"draft"}
+
+
+def test_scopes_without_care_plan_leave_no_half_plan(server: MemoryServer) -> None:
+    def refuse(verb: str, type_: str) -> None:
+        if verb == "transaction" or (verb == "create" and type_ in ("RiskAssessment", "CarePlan")):
+            raise Forbidden("403")
+
+    server.before = refuse
+    with pytest.raises(Forbidden):
+        write(server)
+    assert {r["status"] for r in server.all("MedicationRequest")} == {"cancelled"}
+    assert {r["status"] for r in server.all("DetectedIssue")} == {"cancelled"}
+
+
 def test_sources_that_the_server_lacks_are_named_not_linked(server: MemoryServer) -> None:
     server.known = frozenset({"Patient/pat-1", "MedicationRequest/nsaid-1"})
     written = write(server)
