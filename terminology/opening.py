@@ -99,7 +99,7 @@ def wire(
         "allergy": lambda: drugs("allergy"),
         "lab": lambda: lab_engine(source, lexicon, ranker, release),
     }
-    return TextCoder(engines, release)
+    return TextCoder(engines, release, context)
 
 
 def lab_engine(source: Source, lexicon: Lexicon, ranker: Ranker, release: str) -> PlainEngine:

@@ -129,3 +129,14 @@ def expected_calibration_error(answers: Sequence[Answer], bins: int = 10) -> flo
         if (place == b).any()
     ]
     return float(sum(gaps) / max(1, len(answers)))
+
+
+def marked_sentences() -> list[tuple[str, tuple[int, int], str]]:
+    """(sentence, span of the mention, label) of assertions.tsv."""
+    found = []
+    with (HERE / "assertions.tsv").open(encoding="utf-8") as stream:
+        for row in csv.DictReader((line for line in stream if not line.startswith("#")), delimiter="\t"):
+            first, last = row["sentence"].index("["), row["sentence"].index("]")
+            text = row["sentence"].replace("[", "").replace("]", "")
+            found.append((text, (first, last - 1), row["label"]))
+    return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from terminology.decision import CodingDecision, Kind
+from terminology.decision import Assertion, CodingDecision, Kind
+from terminology.text.context import Context
 from terminology.text.normalise import MAX_NOTE, MAX_PHRASE
 
 _MEMO = 50_000
@@ -13,8 +14,9 @@ _MEMO = 50_000
 class TextCoder:
     """Codes short clinical texts. Thread-safe for reading; decisions are memoised per (text, kind)."""
 
-    def __init__(self, engines: Mapping[Kind, Callable[[], Engine]], release: str) -> None:
+    def __init__(self, engines: Mapping[Kind, Callable[[], Engine]], release: str, context: Context) -> None:
         self._factories = engines
+        self._context = context
         self._engines: dict[Kind, Engine] = {}
         self.release = release
         self._memo: dict[tuple[str, Kind], CodingDecision] = {}
@@ -35,6 +37,12 @@ class TextCoder:
         if len(text) > MAX_NOTE:
             return (too_long(kind, self.release),)
         return self.engine(kind).code_all(text)
+
+    def assertion(self, text: str, span: tuple[int, int]) -> Assertion:
+        """What the sentence around `span` says about it: present, absent, possible, historical ..."""
+        if len(text) > MAX_NOTE:
+            raise ValueError("too long")
+        return self._context.of_span(text, span)[0]
 
     def code_many(self, texts: Iterable[str], kind: Kind = "problem") -> list[CodingDecision]:
         return [self.code(text, kind) for text in texts]

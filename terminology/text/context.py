@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from terminology.decision import Assertion
 from terminology.text.lexicon import Cue, Lexicon
-from terminology.text.normalise import raw_tokens
+from terminology.text.normalise import fold, raw_tokens
+from terminology.text.patterns import pattern
 
 Token = tuple[str, int, int]
+SENTENCE_END = pattern("sentence-end", r"[.!?](?=\s+[A-Z0-9]|\s*$)|\n")
 _ORDER: tuple[Assertion, ...] = ("absent", "family", "hypothetical", "possible", "historical")
 _STOPS = frozenset((";", "\n"))
 
@@ -65,6 +67,25 @@ class Context:
                 if hit.category == category and hit.first <= first and last <= hit.last:
                     return category, hit.text
         return "present", ""
+
+    def of_span(self, text: str, span: tuple[int, int]) -> tuple[Assertion, str]:
+        """What the sentence says about the mention at `span` of `text`, and the cue that says so."""
+        folded, offsets = fold(text)
+        if offsets is not None:
+            places = [i for i, at in enumerate(offsets) if span[0] <= at < span[1]]
+            span = (places[0], places[-1] + 1) if places else (0, 0)
+        first, last = 0, len(folded)
+        for end in SENTENCE_END.finditer(text if offsets is None else folded):
+            if end.start() < span[0]:
+                first = end.end()
+            elif end.start() >= span[1]:
+                last = end.end()
+                break
+        tokens = raw_tokens(folded[first:last])
+        inside = [i for i, (_, a, b) in enumerate(tokens) if a < span[1] - first and b > span[0] - first]
+        if not inside:
+            return "present", ""
+        return self.assertion(self.hits(tokens), inside[0], inside[-1] + 1)
 
     def _at(self, tokens: Sequence[Token], index: int) -> tuple[tuple[str, ...], list[Cue]] | None:
         for words, cues in self._cues.get(tokens[index][0], ()):

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from terminology.text.context import SENTENCE_END
 from terminology.text.index import SOURCES, PhraseIndex
-from terminology.text.patterns import pattern
 from terminology.text.shorthand import Shorthand
 from terminology.text.words import BOUNDARIES, Canon
 
 Token = tuple[str, int, int]
-SENTENCE_END = pattern("sentence-end", r"[.!?](?=\s+[A-Z0-9]|\s*$)|\n")
 _LONGEST = 6  # canonical tokens in a phrase of running text
 _PROSE_WORDS = frozenset(
     (
