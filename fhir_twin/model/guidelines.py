@@ -119,7 +119,8 @@ class Ranking:
     mappings/guidelines/ranking.toml); covers: composite outcome -> outcomes inside it, which then do not count
     again; least_events: smallest weighted 10-year change that is worth proposing; draws: Monte-Carlo draws behind
     an interval (for ties); most: how many options of benefit
-    a plan shows; most_due: how many screening proposals."""
+    a plan shows; most_due: how many screening proposals; similar: share of the benefit at which a safer option of
+    the same aim goes first."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     covers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -130,6 +131,7 @@ class Ranking:
     draws: int = 200
     most: int = 8
     most_due: int = 6
+    similar: float = 0.7
 
 
 @dataclass(frozen=True, slots=True)

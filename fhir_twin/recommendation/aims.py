@@ -29,6 +29,41 @@ def first_and_later(families: tuple[Family, ...], case: Case) -> tuple[tuple[Fam
     return tuple(first), later
 
 
+def safer_first(families: tuple[Family, ...], case: Case) -> tuple[tuple[Family, ...], dict[str, str]]:
+    """An option with a caution of high severity comes after those of the same aim without one that do nearly as much
+    (`similar` of its events, or as much for the goals). Also intervention key -> why it was moved."""
+    grave = {rule.key for rule in case.safety.rules if rule.severity == "high"}
+    warned = {scenario for scenario, rule, *_ in case.proposals.cautions if rule in grave}
+    ordered = list(families)
+    moved: dict[str, str] = {}
+    for family in families:
+        option = family[0]
+        if option.key not in warned:
+            continue
+        here = ordered.index(family)
+        rivals = [f for f in ordered[here + 1 :] if f[0].key not in warned and _rivals(option, f[0], case)]
+        if rivals:
+            ordered.remove(family)
+            ordered.insert(ordered.index(rivals[-1]) + 1, family)
+            names = " and ".join(f'"{_lower(f[0].intervention.title)}"' for f in rivals)
+            moved[option.choice.intervention] = (
+                f"Placed after {names} because of its caution, although the expected benefit is not smaller."
+            )
+    return tuple(ordered), moved
+
+
+def _lower(title: str) -> str:
+    return title[:1].lower() + title[1:]
+
+
+def _rivals(option: Option, other: Option, case: Case) -> bool:
+    shared = any(_belongs(option, aim) and _belongs(other, aim) for aim in case.guidelines.aims)
+    share = case.guidelines.ranking.similar
+    if option.events is None or other.events is None:
+        return shared and option.events is other.events and other.closed >= share * option.closed
+    return shared and other.events <= share * option.events
+
+
 def _belongs(option: Option, aim: Aim) -> bool:
     named = option.intervention.key in aim.interventions
     return named or bool(aim.classes & set(option.intervention.classes))

@@ -156,6 +156,7 @@ def _ranking(row: Mapping[str, Any], where: str) -> Ranking:
             "draws",
             "most",
             "most_due",
+            "similar",
         },
         where,
     )

@@ -11,7 +11,7 @@ from fhir_twin.model.plan import Plan, Recommendation
 from fhir_twin.model.rules import SafetyRules
 from fhir_twin.model.scenario import Proposals, Rejection, Trajectory
 from fhir_twin.model.twin import Twin
-from fhir_twin.recommendation.aims import first_and_later
+from fhir_twin.recommendation.aims import first_and_later, safer_first
 from fhir_twin.recommendation.case import Case, make_case
 from fhir_twin.recommendation.discrepancies import discrepancies
 from fhir_twin.recommendation.due import due
@@ -102,6 +102,7 @@ def _choose(
     sound = tuple(o for o in scored if citations(o.intervention) and o.key not in closed)
     rejected += [_too_little(o) for o in sound if not worth(o, ranking)]
     families = best_of_families(tuple(o for o in sound if worth(o, ranking)))
+    families, moved = safer_first(families, case)
     first_steps, later = first_and_later(families, case)
     rejected += later
     shown = first_steps[: ranking.most]
@@ -111,8 +112,15 @@ def _choose(
     made = [
         recommendation(best, others, rank, case) for (best, others), rank in zip(shown, places, strict=True)
     ]
-    chosen = tuple(replace(r, alternatives=(*r.alternatives, *together.get(r.key, ()))) for r in made)
+    chosen = tuple(
+        replace(r, alternatives=(*_one(moved, r.key), *r.alternatives, *together.get(r.key, ())))
+        for r in made
+    )
     return chosen, tuple(rejected)
+
+
+def _one(words: dict[str, str], key: str) -> tuple[str, ...]:
+    return (words[key],) if key in words else ()
 
 
 def _shut(gate: Gate, option: Option, case: Case) -> bool:

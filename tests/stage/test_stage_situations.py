@@ -57,6 +57,15 @@ def _first(plan: Plan, wanted: str) -> list[str]:
     return [] if wanted in first else [f"first is {sorted(first)}, not {wanted}"]
 
 
+def _before(plan: Plan, wanted: list[list[str]]) -> list[str]:
+    place = {r.key: r.rank for r in plan.recommendations}
+    return [
+        f"{a} ({place.get(a)}) is not before {b} ({place.get(b)})"
+        for a, b in wanted
+        if a not in place or place[a] > place.get(b, len(place) + 99)
+    ]
+
+
 def _stop(plan: Plan, wanted: list[str]) -> list[str]:
     stops = {r.key for r in plan.recommendations if r.stop}
     expected = {f"stop-{name}" for name in wanted}
@@ -113,6 +122,7 @@ CHECKS: dict[str, Any] = {
     "absent": _absent,
     "one_of": _one_of,
     "first": _first,
+    "before": _before,
     "stop": _stop,
     "reject": _reject,
     "ask": _ask,
