@@ -22,7 +22,11 @@ class Failure:
 def failure_of(error: Exception) -> Failure:
     """requests' own texts quote the URL; ours never do."""
     if isinstance(error, requests.exceptions.SSLError):
-        return Failure(-2, UpstreamError("the TLS certificate of the FHIR server could not be verified"))
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return Failure(-2, UpstreamError("the TLS certificate of the FHIR server could not be verified"))
+        return Failure(
+            -2, UpstreamError("no TLS connection to the FHIR server (does it speak https at all?)")
+        )
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return Failure(-1, UpstreamTimeout("no connection to the FHIR server in the time allowed"))
     if isinstance(error, requests.exceptions.Timeout | TimeoutError) or "timed out" in str(error).lower():

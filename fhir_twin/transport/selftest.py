@@ -56,7 +56,7 @@ def check_server(server: FhirServer) -> Iterator[Check]:
             "connection", "fail", error.message, "check the base URL, the network and the certificates"
         )
         return
-    yield Check("connection", "pass", capability.software or "the server does not name its software")
+    yield _connection(server, capability.software or "the server does not name its software")
     version = f"FHIR {capability.fhir_version}"
     warned = next((i.diagnostics for i in capability.issues), "")
     yield Check("FHIR version", "warn" if warned else "pass", version, warned)
@@ -67,6 +67,15 @@ def check_server(server: FhirServer) -> Iterator[Check]:
             yield Check(name, "fail", error.message)
     yield from _types(server, capability)
     yield from _writing(capability)
+
+
+def _connection(server: FhirServer, software: str) -> Check:
+    base = server.client.base
+    if base.scheme == "https" or base.host in ("localhost", "::1") or base.host.startswith("127."):
+        return Check("connection", "pass", software)
+    return Check(
+        "connection", "warn", f"{software}, without TLS", "tokens and records cross the network in the clear"
+    )
 
 
 def _listing(server: FhirServer, _: ServerCapability) -> Check:

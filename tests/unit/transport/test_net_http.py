@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import socket
+import ssl
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +302,69 @@ def test_unreachable(clock: Any) -> None:
     with pytest.raises(UpstreamError, match="no connection") as caught:
         client.request("GET", f"Patient?name={CANARY}")
     assert CANARY not in caught.value.message and len(clock.sleeps) >= 4
+
+
+def test_https_to_a_server_that_speaks_http(clock: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+
+        def refuse() -> None:
+            connection, _ = plain.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        client = HttpClient(f"https://127.0.0.1:{plain.getsockname()[1]}/fhir", sleep=clock.sleep)
+        with client, pytest.raises(UpstreamError, match="https at all"):
+            client.request("GET", "metadata")
+        thread.join(5)
+    assert clock.sleeps == []
+
+
+def test_a_certificate_nobody_vouches_for(clock: Any, tmp_path: Path) -> None:
+    """Said at once, not retried, and never switched off."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    made = [
+        openssl,
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+    ]
+    made += ["-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    body = b'{"resourceType": "Patient", "id": "p1"}'
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        base = f"https://127.0.0.1:{server.server_port}/fhir"
+        with HttpClient(base, sleep=clock.sleep) as client, pytest.raises(UpstreamError, match="certificate"):
+            client.request("GET", "Patient/p1")
+        with HttpClient(base, ca_bundle=tmp_path / "cert.pem", sleep=clock.sleep) as client:
+            assert client.request("GET", "Patient/p1").body == body
+        server.shutdown()
+    assert clock.sleeps == []
 
 
 def test_unknown_host(clock: Any) -> None:
