@@ -56,8 +56,8 @@ class Effect:
     """Change of one biomarker, full onset, full adherence. kind "absolute": canonical unit; "percent": of the
     value. se: standard error of the mean; personal_sd: spread between people. slope: further change per unit
     of the baseline above `reference` (same sign convention). dose "" = every dose (times Dose.factor).
-    when: (biomarker, low, high) baseline ranges in which this holds (None = open); groups_all / groups_any / groups_none:
-    condition groups that must all hold / of which one must hold / none of which may hold."""
+    when: (biomarker, low, high) baseline ranges in which this holds (None = open); groups_all / groups_any /
+    groups_none: condition groups that must all hold / of which one must hold / none of which may hold."""
 
     biomarker: str
     kind: Literal["absolute", "percent"]
@@ -114,8 +114,8 @@ class Intervention:
     first proposed; step_up: dose ladder for those already on it; indication: who may get it (None = every
     adult); burden 0 (none) .. 1;
     offer: doses shown side by side (default: the starter); current: what a drug taken already counts as,
-    (ingredient, ((up to mg a day, dose key), ...)); route: in words, which path (biomarker or class ratio) carries the event effect.
-    """
+    (ingredient, ((up to mg a day, dose key), ...)); route: in words, which path (biomarker or class ratio) carries
+    the event effect."""
 
     key: str
     title: str

@@ -114,7 +114,7 @@ class RelativeEffect:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Sensitivity:
-    """The change of risk if `input` were at `low` or `high` (ends of its 80 % interval; 0 and 1 for an unknown fact)."""
+    """The change of risk if `input` were at `low` or `high` (ends of its 80 % interval; 0, 1 for an unknown fact)."""
 
     input: str
     low: float
