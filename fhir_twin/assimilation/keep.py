@@ -29,10 +29,10 @@ def load_twin(data: bytes, biomarkers: BiomarkerSet | None = None) -> Twin:
     """The same twin, bit for bit. Raises InvalidInput when the bytes are no twin, and Conflict when `biomarkers` are
     given and the twin was made with other knowledge (it then has to be rebuilt from the chart)."""
     try:
-        kept = msgspec.msgpack.decode(data, type=_Kept)
+        kept = _KEPT.decode(data)
         if kept.format != FORMAT:
             raise InvalidInput("this stored twin is of another format: rebuild it from the chart")
-        twin = msgspec.msgpack.decode(kept.twin, type=Twin, dec_hook=_from_plain)
+        twin = _TWIN.decode(kept.twin)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise InvalidInput("these bytes are not a stored twin") from error
     if biomarkers is not None and twin.model_version != biomarkers.version:
@@ -51,3 +51,8 @@ def _from_plain(wanted: Any, value: Any) -> Any:
         shape, data = value
         return readonly(np.frombuffer(data, dtype="<f8").reshape(shape))
     raise NotImplementedError(str(wanted))
+
+
+# Made at import: msgspec must not learn a type in two threads at once (it ends the process).
+_KEPT = msgspec.msgpack.Decoder(_Kept)
+_TWIN = msgspec.msgpack.Decoder(Twin, dec_hook=_from_plain)

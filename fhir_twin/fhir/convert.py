@@ -13,6 +13,7 @@ import msgspec
 
 from fhir_twin.errors import Issue
 from fhir_twin.fhir import structs as s
+from fhir_twin.fhir import structs_care, structs_clinical
 from fhir_twin.fhir.bundle import Resource
 
 R = TypeVar("R", bound=s.Resource)
@@ -27,6 +28,18 @@ _MEANING = """
 ESSENTIAL = frozenset(_MEANING.split())
 MOST_REPAIRS = 5
 _PATH = re.compile(r"at `\$\.([A-Za-z_]+)")
+
+
+def _prepare() -> None:
+    """Let msgspec learn every struct while the import lock is held: two threads that both meet a struct for the first
+    time end the process with a segmentation fault (seen with msgspec 0.22 in `run --bundle`, 2 workers)."""
+    for module in (s, structs_clinical, structs_care):
+        for kind in vars(module).values():
+            if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+                msgspec.json.Decoder(kind)
+
+
+_prepare()
 
 
 def convert(raw: Resource, kind: type[R], source: str) -> tuple[R | None, list[Issue]]:
