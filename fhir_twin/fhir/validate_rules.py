@@ -154,6 +154,35 @@ def _one_action_form(action: Json) -> bool:
     return ("resource" in action) != ("action" in action)
 
 
+def _codes(element: Any) -> set[tuple[str, str]]:
+    codings = element.get("coding", []) if isinstance(element, dict) else []
+    return {(str(c.get("system")), str(c.get("code"))) for c in codings if isinstance(c, dict)}
+
+
+def _has_code(element: Any, *codes: str) -> bool:
+    return any(code in codes for _, code in _codes(element))
+
+
+def _no_value_beside_own_component(observation: Json) -> bool:
+    components = {c for part in observation.get("component", []) for c in _codes(part.get("code"))}
+    return not (_has_value(observation, "value") and components & _codes(observation.get("code")))
+
+
+def _abated_is_over(condition: Json) -> bool:
+    status = condition.get("clinicalStatus")
+    return not _has_value(condition, "abatement") or _has_code(status, "resolved", "remission", "inactive")
+
+
+def _no_status_in_error(element: Json) -> bool:
+    return not (
+        _has_code(element.get("verificationStatus"), "entered-in-error") and "clinicalStatus" in element
+    )
+
+
+def _status_unless_in_error(element: Json) -> bool:
+    return _has_code(element.get("verificationStatus"), "entered-in-error") or "clinicalStatus" in element
+
+
 _REQUESTS = ("MedicationRequest", "ServiceRequest", "NutritionOrder", "RequestGroup", "CommunicationRequest")
 _DRAFT = "an algorithm's idea is a draft or proposal, never active (CP-1)"
 
@@ -184,5 +213,21 @@ _RULES: tuple[tuple[str, str, Rule, str], ...] = (
     ("RequestGroup", "action", _one_action_form, "resource or actions, not both (rqg-1)"),
     ("Provenance", "agent", _named_who, "an agent names who (PV-2)"),
     ("Provenance", "agent", _on_behalf, "software acts on behalf of an organisation (US Core provenance-1)"),
+    (
+        "Observation",
+        "",
+        lambda o: not (_has_value(o, "value") and "dataAbsentReason" in o),
+        "a value or a reason why there is none (obs-6)",
+    ),
+    (
+        "Observation",
+        "",
+        _no_value_beside_own_component,
+        "no value beside a component of the same code (obs-7)",
+    ),
+    ("Condition", "", _abated_is_over, "an abated condition is not active (con-4)"),
+    ("Condition", "", _no_status_in_error, "no clinical status when entered in error (con-5)"),
+    ("AllergyIntolerance", "", _status_unless_in_error, "a clinical status unless entered in error (ait-1)"),
+    ("AllergyIntolerance", "", _no_status_in_error, "no clinical status when entered in error (ait-2)"),
     *((type_, "", _not_activated, _DRAFT) for type_ in _REQUESTS),
 )

@@ -165,8 +165,9 @@ def _gravest_first(rejected: Sequence[Rejection]) -> list[Rejection]:
 def _rejection(rejection: Rejection, notes: Footnotes) -> str:
     kind = rejection.kind.replace("-", " ")
     reason = rejection.reason.strip()
-    if reason.lower().startswith(kind):
-        reason = reason[len(kind) :].lstrip(": ")
+    if reason.lower().startswith(f"{kind}: "):  # "Not indicated: X" means that it is for X
+        kind = "not indicated; it is for" if rejection.kind == "not-indicated" else kind
+        reason = reason.split(": ", 1)[1]
     words = sentence([f"{kind}: {reason}".rstrip(": .") + notes.marks(rejection.sources)])
     cite = f" ({rejection.citation})" if rejection.citation else ""
     return strong(rejection.scenario.name) + text(f": {words}{cite}")

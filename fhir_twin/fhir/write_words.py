@@ -91,8 +91,8 @@ def unit_words(unit: str) -> str:
 
 
 def sentence(words: Iterable[str]) -> str:
-    """Several statements as one: "a; b.", whatever full stops they came with."""
-    kept = [w.strip().rstrip(".") for w in words if w.strip()]
+    """Several statements as one: "a; b.", whatever full stops they came with, each once."""
+    kept = dict.fromkeys(w.strip().rstrip(".") for w in words if w.strip())
     return "; ".join(kept) + "." if kept else ""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import requests
+from lxml import etree
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from write_samples import ACE, STATIN, plan
@@ -22,6 +23,7 @@ from fhir_twin.fhir.digest import digest, stated
 from fhir_twin.fhir.identity import identity_of
 from fhir_twin.fhir.write import write_plan
 from fhir_twin.fhir.write_context import WriteOptions
+from fhir_twin.fhir.xml import from_xml, to_xml
 from fhir_twin.model.plan import Plan
 from fhir_twin.model.written import Written
 from fhir_twin.transport.fhir_server import FhirServer
@@ -264,3 +266,53 @@ def test_desired_bundle_alone_is_accepted(bench: Bench) -> None:
     bundle = write_plan(bench.plan(), base=bench.base, options=WriteOptions(label="DEVAST"))
     answer = bench.server.transaction(bundle)
     assert all(e["response"]["status"].startswith("20") for e in answer["entry"])
+
+
+def test_hapis_xml_reads_as_its_json_and_ours_is_taken(bench: Bench) -> None:
+    """E13: another implementation's XML is the oracle for `fhir.xml`, in both directions."""
+    bench.write()
+    for type_ in (
+        "CarePlan",
+        "MedicationRequest",
+        "Goal",
+        "RiskAssessment",
+        "DetectedIssue",
+        "GuidanceResponse",
+    ):
+        stored = bench.all(type_)[0]
+        url = f"{bench.base}/{type_}/{stored['id']}"
+        theirs = requests.get(url, headers={"Accept": "application/fhir+xml"}, timeout=60).content
+        assert _plain(from_xml(theirs)) == _plain(stored), type_
+        answer = requests.put(
+            url,
+            data=to_xml(stored),
+            headers={"Content-Type": "application/fhir+xml", "Accept": "application/fhir+json"},
+            timeout=60,
+        )
+        assert answer.status_code == 200, "HP-8: the same content, so no new version"
+        assert answer.json()["meta"]["versionId"] == stored["meta"]["versionId"], type_
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as Decimals, narratives as canonical XML: what may differ between two ways to write one thing."""
+    if isinstance(value, dict):
+        return {k: _canonical(v) if k == "div" else _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return Decimal(str(value))
+    return value
+
+
+def _canonical(div: str) -> bytes:
+    return etree.tostring(etree.fromstring(div), method="c14n")
+
+
+def test_many_patients_at_once_with_a_new_release(hapi: str) -> None:
+    """The first patients of a new release race for its Device; all are written, and the next run writes nothing."""
+    benches = [Bench(hapi) for _ in range(4)]
+    release = f"m-{benches[0].patient}"
+    with ThreadPoolExecutor(4) as pool:
+        written = list(pool.map(lambda b: b.write(model_version=release), benches))
+    assert all(w.mode == "transaction" and w.count("create") >= 15 for w in written)
+    assert not any(b.write(model_version=release).changed for b in benches)

@@ -294,3 +294,87 @@ def test_withdrawn_and_own_lists_allow_cancelled(sample: dict[str, Json]) -> Non
     """The classes' own lists are cut short ("amended", "+"): the whole R4 list counts."""
     for status in ("cancelled", "corrected", "entered-in-error", "unknown", "registered"):
         assert validate_resource({**sample["RiskAssessment"], "status": status}, _urns()) == ()
+
+
+_SUBJECT = {"reference": "Patient/1"}
+_ERROR = {"coding": [{"code": "entered-in-error"}]}
+_ACTIVE = {"coding": [{"code": "active"}]}
+_SBP = {"coding": [{"system": "http://loinc.org", "code": "8480-6"}]}
+
+
+@pytest.mark.parametrize(
+    ("resource", "rule"),
+    [
+        (
+            {
+                "resourceType": "Observation",
+                "status": "final",
+                "code": _SBP,
+                "valueString": "x",
+                "dataAbsentReason": {"text": "y"},
+            },
+            "obs-6",
+        ),
+        (
+            {
+                "resourceType": "Observation",
+                "status": "final",
+                "code": _SBP,
+                "valueString": "x",
+                "component": [{"code": _SBP}],
+            },
+            "obs-7",
+        ),
+        (
+            {
+                "resourceType": "Condition",
+                "subject": _SUBJECT,
+                "clinicalStatus": _ACTIVE,
+                "abatementString": "x",
+            },
+            "con-4",
+        ),
+        (
+            {
+                "resourceType": "Condition",
+                "subject": _SUBJECT,
+                "clinicalStatus": _ACTIVE,
+                "verificationStatus": _ERROR,
+            },
+            "con-5",
+        ),
+        ({"resourceType": "AllergyIntolerance", "patient": _SUBJECT}, "ait-1"),
+        (
+            {
+                "resourceType": "AllergyIntolerance",
+                "patient": _SUBJECT,
+                "clinicalStatus": _ACTIVE,
+                "verificationStatus": _ERROR,
+            },
+            "ait-2",
+        ),
+    ],
+)
+def test_invariants_of_clinical_resources(resource: Json, rule: str) -> None:
+    found = validate_resource(resource)
+    assert [i.diagnostics for i in found if rule in i.diagnostics]
+    assert all(i.code == "invariant" for i in found)
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        {"resourceType": "Observation", "status": "final", "code": _SBP, "valueString": "x"},
+        {
+            "resourceType": "Observation",
+            "status": "final",
+            "code": {"text": "bp"},
+            "component": [{"code": _SBP}],
+        },
+        {"resourceType": "Condition", "subject": _SUBJECT, "verificationStatus": _ERROR},
+        {"resourceType": "AllergyIntolerance", "patient": _SUBJECT, "verificationStatus": _ERROR},
+        {"resourceType": "AllergyIntolerance", "patient": _SUBJECT, "clinicalStatus": _ACTIVE},
+    ],
+)
+def test_clinical_resources_that_are_fine(resource: Json) -> None:
+    assert validate_resource(resource) == ()
