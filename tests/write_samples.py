@@ -190,12 +190,15 @@ class MemoryCapability:
     types: frozenset[str] | None = None
     system: frozenset[str] = frozenset({"transaction"})
     software: str = "memory"
+    fixed: frozenset[str] = frozenset()
 
     @property
     def raw(self) -> Json:
         return {"rest": [{"resource": [{"type": t} for t in sorted(self.types or {"Patient"})]}]}
 
     def supports(self, type_: str, interaction: str) -> bool:
+        if interaction == "update" and type_ in self.fixed:
+            return False
         return self.types is None or type_ in self.types
 
     def supports_system(self, interaction: str) -> bool:

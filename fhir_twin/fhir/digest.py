@@ -27,11 +27,14 @@ from fhir_twin.fhir.systems import identifier_system, is_own_identifier_system
 Json = dict[str, Any]
 
 _SERVER = frozenset({"id", "meta", "implicitRules", "resourceType"})
+# Which document a document replaces is history, not content.
+_HISTORY = frozenset({"relatesTo"})
 _TIMES = """
     created authored authoredOn recorded dateTime occurrenceDateTime identifiedDateTime startDate dueDate date
-    whenPeriod period
+    whenPeriod period creation
 """
-_VOLATILE = frozenset(_TIMES.split())
+# An attachment's data is the narrative with its date, and the narrative is compared as text.
+_VOLATILE = frozenset((*_TIMES.split(), "data"))
 _CORE = {
     "Goal": ("description", "target"),
     "MedicationRequest": ("medicationCodeableConcept", "dosageInstruction", "doNotPerform"),
@@ -146,7 +149,7 @@ class _Form:
     def _member(self, key: str, value: Any, top: bool) -> Any:
         if not top:
             return self.of(value)
-        if key in _SERVER:
+        if key in _SERVER or (self.skip and key in _HISTORY):
             return None
         if key == "text" and isinstance(value, dict):
             return [value.get("status"), plain_text(str(value.get("div", "")), volatile=not self.skip)]

@@ -8,7 +8,7 @@ new one while we propose the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,9 +66,12 @@ class Reconciliation:
         return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
-def reconcile(desired: Json, held: Iterable[Json], *, base: str) -> Reconciliation:
+def reconcile(
+    desired: Json, held: Iterable[Json], *, base: str, fixed: Collection[str] = ()
+) -> Reconciliation:
     """desired: what `write_plan` gave. held: every resource of ours that the server has for this patient (and our
-    Devices). base: the same as for `write_plan`."""
+    Devices). base: the same as for `write_plan`. fixed: types that the server lets us create but not update; a
+    changed one is replaced by a new one."""
     there = shelf(held, base)
     wanted, provenance = _wanted(desired)
     cores = _cores(wanted, base)
@@ -77,8 +80,12 @@ def reconcile(desired: Json, held: Iterable[Json], *, base: str) -> Reconciliati
     final: dict[str, Step] = {}
     for identity, resource in wanted:
         # What is referred to stands earlier, so its generation and id are known by now.
-        final[name_of(identity)] = _step(identity, resource, there, final, cores, base)
-    steps = (*final.values(), *_withdrawals(there, {key_of(i) for i, _ in wanted}, base))
+        step = _step(identity, resource, there, final, cores, base)
+        if step.action == "update" and identity.type in fixed:
+            step = _replacement(step, resource, there, final, cores, base)
+        final[name_of(identity)] = step
+    taken = _withdrawals(there, {key_of(i) for i, _ in wanted}, base)
+    steps = (*final.values(), *(s for s in taken if s.identity.type not in fixed))
     earlier = _earlier_plans(steps, there)
     issues = (*there.issues, *(_new_draft(h) for h in earlier))
     return Reconciliation(base, steps, _provenance(provenance, steps, final, earlier), issues)
@@ -145,6 +152,19 @@ def _step(
     if unchanged:
         return Step(same, "unchanged", None, held)
     return Step(same, "update", _over(held, dressed), held)
+
+
+def _replacement(
+    step: Step, resource: Json, there: Shelf, final: dict[str, Step], cores: dict[str, str], base: str
+) -> Step:
+    """The next generation in place of an update; a document says which one it replaces."""
+    following = step.identity.at(step.identity.generation + 1)
+    if step.held is not None and step.identity.type == "DocumentReference":
+        resource = {**resource, "relatesTo": [{"code": "replaces", "target": _to_held(step.held)}]}
+    fresh = _dressed(following, resource, there, final, cores, base)
+    return Step(
+        following, "create", fresh, None, "this server lets us create but not update: it replaces the last"
+    )
 
 
 def _dressed(

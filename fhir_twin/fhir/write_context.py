@@ -45,7 +45,9 @@ class Context:
     subject_source: str = ""
 
     def identity(self, type_: str, item: str) -> Identity:
-        return identity(self.base, "" if type_ == "Device" else self.patient, type_, item)
+        return identity(
+            self.base, "" if type_ == "Device" else self.patient or self.subject_source, type_, item
+        )
 
     @property
     def subject(self) -> Json:

@@ -171,7 +171,8 @@ class _Writing:
             self._leave_out(
                 closed, "the server does not let us search this type, so nothing of it is written"
             )
-        return reconcile(self._desired, held, base=self._server.base)
+        fixed = {t for t in ("DocumentReference",) if not _updates(self._capability, t)}
+        return reconcile(self._desired, held, base=self._server.base, fixed=fixed)
 
     @property
     def _device(self) -> str:
@@ -219,12 +220,21 @@ class _Writing:
         return Written((*items, *self._dropped), tuple(issues), mode, dry_run)
 
 
+def _lists_nothing(capability: Capability) -> bool:
+    """A statement that lists no types rules none out."""
+    return not any(r.get("resource") for r in capability.raw.get("rest") or [])
+
+
+def _updates(capability: Capability, type_: str) -> bool:
+    return _lists_nothing(capability) or capability.supports(type_, "update")
+
+
 def _offers(capability: Capability, type_: str) -> bool:
-    """Whether we can keep resources of this type there: find, create and update them (Provenance: create)."""
-    if not capability.raw.get("rest") or not any(r.get("resource") for r in capability.raw["rest"]):
-        return True  # a statement that lists nothing rules nothing out
-    needed = ("create",) if type_ == "Provenance" else ("create", "update", "search-type")
-    return all(capability.supports(type_, interaction) for interaction in needed)
+    """Whether we can keep resources of this type there: find, create and update them. Provenance is only ever
+    created; documents may be replaced instead of updated, as some vendors demand (interop.md E8)."""
+    needed = {"Provenance": ("create",), "DocumentReference": ("create", "search-type")}
+    asked = needed.get(type_, ("create", "update", "search-type"))
+    return _lists_nothing(capability) or all(capability.supports(type_, how) for how in asked)
 
 
 def _check_addressee(bundle: Resource, patient: str, base: str) -> None:

@@ -516,3 +516,10 @@ def test_later_run_has_the_same_names() -> None:
     """ID-1, ID-9: identity does not depend on time."""
     later = replace(plan(), as_of=AS_OF + timedelta(days=400))
     assert [e["fullUrl"] for e in written()["entry"]] == [e["fullUrl"] for e in written(later)["entry"]]
+
+
+def test_patients_without_a_server_id_are_still_told_apart() -> None:
+    one, other = (written(replace(plan(), subject=f"urn:uuid:{n}")) for n in ("a", "b"))
+    assert identity_of(only(one, "CarePlan")) != identity_of(only(other, "CarePlan"))
+    assert "reference" not in only(one, "CarePlan")["subject"]
+    assert validate_bundle(one) == ()

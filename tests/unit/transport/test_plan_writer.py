@@ -442,6 +442,28 @@ def test_without_care_plan_a_document(server: MemoryServer) -> None:
     assert len(server.all("CarePlan")) == 1
 
 
+def test_documents_that_cannot_be_updated_are_replaced(server: MemoryServer) -> None:
+    """E8: vendors whose DocumentReference is create-only."""
+    server.capable = MemoryCapability(
+        types=WITHOUT - {"CarePlan"}, system=frozenset(), fixed=frozenset({"DocumentReference"})
+    )
+    write(server)
+    first = only(server, "DocumentReference")
+    count = server.writes
+    write(server)
+    assert server.writes == count
+    write(server, replace(plan(), as_of=plan().as_of.replace(day=2)))
+    assert server.writes == count, "the next day is no new document"
+    changed = plan(limits=("Another limit.",))
+    assert write(server, changed).mode == "document"
+    second = server.all("DocumentReference")[1]
+    assert second["relatesTo"][0]["code"] == "replaces"
+    assert second["relatesTo"][0]["target"]["reference"] == f"DocumentReference/{first['id']}"
+    count = server.writes
+    assert not write(server, changed).changed
+    assert server.writes == count
+
+
 def test_nothing_writable_is_refused_in_words(server: MemoryServer) -> None:
     server.capable = MemoryCapability(types=frozenset({"Patient", "Observation"}))
     with pytest.raises(NotSupported, match="neither CarePlan nor DocumentReference"):
