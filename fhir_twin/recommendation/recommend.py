@@ -58,11 +58,15 @@ def _plan(empty: Plan, case: Case) -> Plan:
     reviewed = review(case)
     safety_only = only_safety(case.patient)
     goals, targets = ((), ()) if safety_only else propose_goals(case)
-    chosen, rejected = ((), ()) if safety_only else _choose(case, targets, first=len(reviewed.stops) + 1)
     questions = useful(merge(() if safety_only else case.proposals.questions, reviewed.questions), case)
-    proposals = [*reviewed.stops, *chosen]
+    urgent = tuple(gap for gap in case.guidelines.gaps if gap.order < 0)
+    proposals = list(reviewed.stops)
+    proposals += due(urgent, len(proposals) + 1, case)
+    chosen, rejected = ((), ()) if safety_only else _choose(case, targets, first=len(proposals) + 1)
+    proposals += chosen
     if not safety_only:
-        proposals += due(case.guidelines.gaps, len(proposals) + 1, case)
+        later = tuple(gap for gap in case.guidelines.gaps if gap.order >= 0)
+        proposals += due(later, len(proposals) + 1, case)
     proposals += tests(questions, len(proposals) + 1, case)
     if not safety_only:
         ordered = {coding.code for r in proposals for coding in r.code.codings}
