@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from fhir_twin.errors import Issue, LoginRequired, TwinError
+from fhir_twin.errors import Issue, LoginRequired, TooCostly, TwinError, UpstreamError
 from fhir_twin.transport.answers import error_of, resource_of, try_resource
 from fhir_twin.transport.fhir_server import FhirServer
 from fhir_twin.transport.http import Reply, Tally
@@ -110,7 +110,8 @@ class Gatherer:
         return capability.supports_system("batch") or capability.supports_system("transaction")
 
     def _by_batch(self, urls: Sequence[str], tally: Tally) -> list[_First] | None:
-        """None when the server does not really do batches; then it is not asked again."""
+        """None when it did not work. A server that does not really do batches is not asked again; one that was only
+        too slow, or whose answer was too large for this patient, is."""
         bundle = {
             "resourceType": "Bundle",
             "type": "batch",
@@ -120,6 +121,8 @@ class Gatherer:
             answer = self.server.batch(bundle, tally=tally)
         except LoginRequired:
             raise
+        except (UpstreamError, TooCostly):
+            return None
         except TwinError:
             answer = {}
         entries = answer.get("entry")

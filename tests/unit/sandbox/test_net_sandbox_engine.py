@@ -125,6 +125,7 @@ MOMENTS = st.datetimes(datetime(1950, 1, 1), datetime(2049, 12, 30)).map(
 FORMS = ["%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"]
 
 
+@settings(deadline=None)
 @given(MOMENTS, MOMENTS, st.sampled_from(FORMS), st.sampled_from(FORMS))
 def test_date_prefixes_follow_the_intervals(one: datetime, two: datetime, form: str, other: str) -> None:
     """R4 search, "date": the laws that tie the prefixes together."""
@@ -158,6 +159,30 @@ def test_date_prefixes_follow_the_intervals(one: datetime, two: datetime, form: 
 )
 def test_dates_that_are_none(text: str) -> None:
     assert parse_date(text) is None
+
+
+def test_periods_timings_and_about() -> None:
+    engine = stocked()
+    times = {
+        "o1": {"effectivePeriod": {"start": "2024-01-10", "end": "2024-02-10"}},
+        "o2": {"effectivePeriod": {"start": "2024-06"}},
+        "o3": {"effectiveTiming": {"event": ["2023-01-01", "2023-03-01"]}},
+        "o4": {"effectiveTiming": {"event": []}},
+        "o5": {"effectivePeriod": {}},
+        "o6": {"effectivePeriod": {"end": "2020"}},
+    }
+    for id_, when in times.items():
+        row = {"resourceType": "Observation", "id": id_, **when}
+        assert engine.answer(Ask("PUT", f"Observation/{id_}", body=row)).status == 201
+
+    def found(date: str) -> list[str]:
+        body = engine.answer(Ask("GET", "Observation", (("date", date),))).body
+        assert body is not None
+        return [e["resource"]["id"] for e in body.get("entry", [])]
+
+    assert found("2024") == ["o1"] and found("gt2025") == ["o2"] and found("eb2024") == ["o3", "o6"]
+    assert found("sa2024-05") == ["o2"] and found("lt2023-01") == ["o6"] and found("2023") == ["o3"]
+    assert "o1" in found("ap2024-01-01") and "o6" not in found("ap2025-12-01")
 
 
 def test_month_and_year_ends() -> None:

@@ -258,6 +258,28 @@ def test_a_batch_that_loses_entries_is_not_believed(quirky: Quirky, clock: Any) 
     assert state(fetched, "Observation") == ("complete", 2, 2)
 
 
+def test_a_batch_that_fails_once_is_tried_for_the_next_patient(quirky: Quirky, clock: Any) -> None:
+    plain, answers = quirky.handle, iter([502] * 5)
+
+    def handle(request: Any) -> bytes:
+        status = next(answers, 0) if request.method == "POST" else 0
+        return bytes(quirky.tools.reply(status, b"<html>")) if status else plain(request)
+
+    quirky.stub.handler = handle
+    source = quirky.source(clock)
+    assert state(source.fetch("p1"), "Observation") == ("complete", 2, 2)
+    assert source.fetch("p1").requests == 2
+
+
+def test_a_server_that_refuses_batches_is_not_asked_again(quirky: Quirky, clock: Any) -> None:
+    source = quirky.source(clock)
+    source.server.capability()
+    quirky.batch = False
+    for _ in range(2):
+        assert state(source.fetch("p1"), "Observation") == ("complete", 2, 2)
+    assert sum(r.method == "POST" for r in quirky.stub.requests) == 1
+
+
 def test_a_single_5xx_in_a_batch_is_asked_again_alone(quirky: Quirky, clock: Any) -> None:
     times = []
     quirky.rules["Condition"] = lambda q: (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_twin.transport.retry import MAX_RETRY_AFTER, RetryPolicy, parse_retry_after
@@ -49,12 +49,14 @@ def test_retry_after_forms(text: str | None, seconds: float | None) -> None:
         assert found == seconds
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_retry_after_never_raises_nor_is_negative(text: str) -> None:
     found = parse_retry_after(text, NOW)
     assert found is None or (found >= 0 and math.isfinite(found))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.none() | st.floats(0, 1e12), st.floats(0, 0.999))
 def test_wait_is_bounded_and_never_busy(tried: int, asked: float | None, random: float) -> None:
     policy = RetryPolicy()
