@@ -132,6 +132,12 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Twin:
+    """mean (n,), covariance (n, n): current usual values of `biomarkers` on the model scale. state (m,),
+    state_covariance (m, m), state_names (m,): levels, fluctuations, eGFR slope, drug responses. points: in order of
+    time. refused: why no plan may rest on it, "" if one may. responses: (biomarker, drug class, mean, SD) of the
+    personal response, model scale (log ratio). memory, terms: where the filter goes on. model_version: digest of the
+    biomarker knowledge."""
+
     subject: str
     as_of: datetime
     profile: Profile
