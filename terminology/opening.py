@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from terminology.text.notes import Notes, collect
 from terminology.text.notes import save as save_notes
 from terminology.text.plain_engine import PlainEngine
 from terminology.text.problem_engine import ProblemEngine
-from terminology.text.problems import Ranker
+from terminology.text.problems import Encoder, Ranker
 from terminology.text.qualifiers import Qualifiers
 from terminology.text.rank import load_weights
 from terminology.text.rules import CodeRules
@@ -38,10 +37,13 @@ if TYPE_CHECKING:
     from mappings import Source
 
 
-def open_coder(source: Source, cache: Path | None = None, *, tabular: Path | None = None) -> TextCoder:
+def open_coder(
+    source: Source, cache: Path | None = None, *, tabular: Path | None = None, encoder: Encoder | None = None
+) -> TextCoder:
     """A coder over ICD-10-CM (`tabular`, else the installed package's) and the knowledge of `source`.
 
     The first call builds the index into `cache` (some seconds), later ones load it (well under a second).
+    `encoder` (optional, none is shipped) turns texts into rows of unit length and reranks unsure candidates.
     Raises BadRelease when there is no usable tabular list, ValueError for a defective knowledge file.
     """
     path = tabular or icd10cm.installed_tabular()
@@ -58,7 +60,7 @@ def open_coder(source: Source, cache: Path | None = None, *, tabular: Path | Non
         build.forget(cache, name)
         folder = build.ensure(cache, name, lambda private: _build(private, path, lexicon, synonyms, extra))
         index = load_index(folder)
-    return wire(index, lexicon, starter, source, folder, f"ICD-10-CM {path.stem}")
+    return wire(index, lexicon, starter, source, folder, f"ICD-10-CM {path.stem}", encoder)
 
 
 def _ingredients(source: Source) -> Iterator[bytes]:
@@ -70,7 +72,13 @@ def _ingredients(source: Source) -> Iterator[bytes]:
 
 
 def wire(
-    index: PhraseIndex, lexicon: Lexicon, starter: list[SnomedRow], source: Source, folder: Path, release: str
+    index: PhraseIndex,
+    lexicon: Lexicon,
+    starter: list[SnomedRow],
+    source: Source,
+    folder: Path,
+    release: str,
+    encoder: Encoder | None = None,
 ) -> TextCoder:
     """Engines over a loaded index."""
     canon = Canon(lexicon)
@@ -82,7 +90,7 @@ def wire(
         speller(index, lexicon),
         load_weights(source),
     )
-    ranker.parts = lexicon.parts
+    ranker.parts, ranker.encoder = lexicon.parts, encoder
     context, rules, links = Context(lexicon), CodeRules(lexicon.rules), SnomedLinks(starter, canon)
     notes = Notes(folder / "notes.json")
 

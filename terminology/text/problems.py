@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
 
 from terminology.text.candidates import Query, Scored, resolve, retrieve
 from terminology.text.index import PhraseIndex, canonical_key
@@ -20,6 +23,8 @@ _KEEP = 10
 _MEASURES = frozenset(("ef", "lvef", "bmi", "a1c", "hba1c", "egfr", "gfr", "bp", "psa", "fev1", "meld"))
 _UNITS = frozenset(("cm", "mm", "ppd", "yrs", "yr", "years", "year", "yo", "lbs", "kg", "mg", "pack"))
 _SURE = 0.9
+_ENCODER_SHARE = 0.3
+Encoder = Callable[[Sequence[str]], "npt.ArrayLike"]
 _FAR = 0.45  # a term so far behind the best is not looked at
 _BROADER_COST = 0.1
 _WORTH = 0.35  # a weaker hit is not refined
@@ -49,6 +54,7 @@ class Ranker:
         self.qualifiers, self.speller, self.weights = qualifiers, speller, weights
         self.headings = Headings(index)
         self.parts: dict[str, str] = {}
+        self.encoder: Encoder | None = None
 
     def rank(self, original: str, tokens: Sequence[Token]) -> Ranked:
         """`tokens` are the raw tokens of the phrase, with their places in `original`, the text as typed."""
@@ -66,7 +72,23 @@ class Ranker:
                     best = replace(
                         ranked, method="retrieval", steps=(*ranked.steps, "site named by its region")
                     )
+        if self.encoder is not None and best.leaves and best.leaves[0].score < _SURE:
+            best = self._encoded(best, self.encoder, " ".join(t for t, _, _ in tokens))
         return best
+
+    def _encoded(self, ranked: Ranked, encoder: Encoder, text: str) -> Ranked:
+        """Rerank with the user's encoder: rows of unit length, their product is the similarity."""
+        texts = [text, *(self.index.texts[leaf.term] for leaf in ranked.leaves)]
+        vectors = np.asarray(encoder(texts), float)
+        near = vectors[1:] @ vectors[0]
+        leaves = [
+            replace(x, score=x.score + _ENCODER_SHARE * float(n))
+            for x, n in zip(ranked.leaves, near, strict=True)
+        ]
+        leaves.sort(key=lambda x: (-x.score, x.code))
+        top = max(1.0, leaves[0].score / 0.999)
+        scaled = tuple(replace(x, score=x.score / top) for x in leaves)
+        return replace(ranked, leaves=scaled, steps=(*ranked.steps, "reranked by the site's encoder"))
 
     def _broader(self, reading: Reading) -> list[Reading]:
         """The reading with a body part replaced by the region that ICD-10-CM names ("hand" -> upper limb)."""

@@ -76,6 +76,8 @@ def features(evidence: Evidence) -> tuple[tuple[str, float], ...]:
         ("default_child", float(evidence.default_child)),
         ("one_token", float(evidence.tokens <= 1)),
         ("full", float(evidence.covered > 0.999)),
+        ("lone_gap", (1.0 - evidence.score) if evidence.tokens <= 1 else 0.0),
+        ("repaired_gap", (1.0 - evidence.score) * evidence.repaired),
     )
 
 

@@ -103,7 +103,10 @@ def better_sibling(
         new = int(scored.mask[titles[best]]) & ~int(scored.mask[leaf.term])
         if new and float(value[best]) > own + _CHILD_COST and int(leaves[best]) != leaf.code:
             return Leaf(
-                int(leaves[best]), leaf.score + float(value[best]) - own - _CHILD_COST, leaf.term, heading
+                int(leaves[best]),
+                min(leaf.score + float(value[best]) - own, 1.0) - _CHILD_COST,
+                leaf.term,
+                heading,
             )
     return leaf
 

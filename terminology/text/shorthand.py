@@ -87,13 +87,13 @@ class Shorthand:
             options = _choose(senses, original[tokens[index][1] : tokens[index][2]], context)
             if options:
                 return 1, [(_words(s.text), p, plain) for s, p in options]
-        return 1, [self._split(token)]
+        whole = self._split(token)
+        region = _spine(token)
+        return 1, [(region, 1.0, token), whole] if region else [whole]
 
     def _split(self, token: str) -> tuple[tuple[str, ...], float, str]:
         found: list[str] = []
         expanded = ""
-        if region := _spine(token):
-            return region, 1.0, token
         parts = pieces(token)
         hyphenated = "-" in token and not any(c.isdigit() for c in token)
         for part in parts:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from rapidfuzz.distance import OSA
 
-MIN_LENGTH = 4
+MIN_LENGTH = 5
 _TWO_EDITS_FROM = 7
 _THREE_EDITS_FROM = 12
 
@@ -79,7 +79,7 @@ class Speller:
 
     def _search(self, word: str, limit: int) -> tuple[Repair, ...]:
         size = len(word)
-        if size < MIN_LENGTH or size > 40 or not word.isalpha() or not self._words:
+        if size < MIN_LENGTH - 1 or size > 40 or not word.isalpha() or not self._words:
             return ()
         edits = 1 if size < _TWO_EDITS_FROM else 2 if size < _THREE_EDITS_FROM else 3
         near = np.bitwise_count(self._letters ^ np.uint64(_signature(word))) <= 2 * edits
@@ -88,7 +88,11 @@ class Speller:
         for number in np.flatnonzero(near).tolist():
             other = self._words[number]
             distance = int(OSA.distance(word, other, score_cutoff=edits))
-            if distance <= edits and distance <= 0.28 * max(size, len(other)) and not _opposite(word, other):
+            if (
+                distance <= edits
+                and distance <= 0.28 * max(size, len(other))
+                and not _other_word(word, other)
+            ):
                 cost = (
                     distance
                     + (0.5 if word[0] != other[0] else 0.0)
@@ -99,12 +103,14 @@ class Speller:
         return tuple(Repair(w, d, 1.0 - d / max(size, len(w))) for _, w, d in found[:limit])
 
 
-def _opposite(one: str, other: str) -> bool:
-    """ "reducible" and "irreducible", "hyper..." and "hypo..." are near in letters and opposite in meaning."""
+def _other_word(one: str, other: str) -> bool:
+    """Near in letters but not meant: "reducible" and "irreducible", "hyper..." and "hypo...", another first letter."""
     if {one[:4], other[:4]} >= {"hypo"} and (one[:5] == "hyper" or other[:5] == "hyper"):
         return True
     if {one[:5], other[:5]} == {"micro", "macro"} or {one[:5], other[:5]} == {"inter", "intra"}:
         return True
+    if one[0] != other[0] and (one[1], one[0]) != (other[0], other[1]):
+        return True  # the first letter is hardly ever wrong; "table" is not "stable"
     shorter, longer = sorted((one, other), key=len)
     return any(longer == prefix + shorter for prefix in ("ir", "un", "in", "im", "non", "an", "a", "dis"))
 
