@@ -38,9 +38,9 @@ def main() -> None:
             *heldout.left_out_inclusions(index, 700, 1),
             *heldout.misspelled(index, 500, 1),
             *heldout.abbreviated(index, lexicon, 400, 1),
-            *heldout.reordered(index, 250, 1),
+            *heldout.reordered(index, 500, 1),
             *shorthand("second"),
-            *noise(200, 1),
+            *noise(600, 1),
         ]
     )
     lines = [
