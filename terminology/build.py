@@ -20,7 +20,7 @@ _DONE = "complete"
 
 
 def default_cache() -> Path:
-    """$XDG_CACHE_HOME/fhir-twin/terminology, or below ~/.cache; a private temporary folder when neither can be written."""
+    """$XDG_CACHE_HOME/fhir-twin/terminology, or below ~/.cache; a temporary folder when neither can be written."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = Path(base) / "fhir-twin" / "terminology"
     try:

@@ -38,7 +38,7 @@ class RemoteDown(OSError):
 
 @dataclass(slots=True)
 class RemoteTerminology:
-    """`base` is a registered FHIR base URL. After `tries` failures in a row the server is left alone for `rest` seconds."""
+    """`base` is a registered FHIR base URL. After `tries` failures in a row the server rests for `rest` seconds."""
 
     base: str
     local: Terminology | None = None
@@ -60,7 +60,8 @@ class RemoteTerminology:
             named = [_parts(p) for p in found.get("designation", ())]
             properties = [_parts(p) for p in found.get("property", ())]
             return Concept(
-                system, str(_first(found, "version")), str(_first(found, "name")), code, str(_first(found, "display")), True,
+                system, str(_first(found, "version")), str(_first(found, "name")), code, str(_first(found, "display")),
+                True,
                 tuple(("designation", str(d.get("value", ""))) for d in named),
                 tuple((str(p.get("code", "")), str(p.get("value", ""))) for p in properties),
             )  # fmt: skip

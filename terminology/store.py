@@ -179,7 +179,8 @@ class Terminology:
         if count is None and total - offset > MAX_EXPANSION:
             raise TooCostly(f"{total} codes; ask with count and offset")
         rows = db.execute(
-            f"select c.id, c.code, c.display, c.active from {tables} where {condition} order by {order} limit ? offset ?",  # noqa: S608
+            f"select c.id, c.code, c.display, c.active from {tables} where {condition} "  # noqa: S608
+            f"order by {order} limit ? offset ?",
             (*values, -1 if count is None else max(0, count), max(0, offset)),
         ).fetchall()
         return Expansion(total, offset, tuple(_hit(db, row, include_designations) for row in rows))

@@ -1,4 +1,4 @@
-"""FHIR R4 CodeSystem and ConceptMap resources as JSON: a file, a folder, or a package (.tgz is to be unpacked first)."""
+"""FHIR R4 CodeSystem and ConceptMap resources as JSON: a file, a folder or a zip archive."""
 
 from __future__ import annotations
 

@@ -12,7 +12,10 @@ from terminology.importers.files import Files
 from terminology.importers.rows import RXNORM, BadRelease, ConceptRow, Import, Release, Report
 
 _CONSO, _REL = 18, 16  # fields, without the empty one behind the trailing pipe
-_BEST = ("IN", "PIN", "MIN", "SCD", "SBD", "GPCK", "BPCK", "BN", "SCDC", "SCDF", "SBDC", "SBDF", "SCDG", "SBDG", "DF", "DFG", "PSN", "SY", "TMSY", "ET")  # fmt: skip
+_BEST = (
+    "IN", "PIN", "MIN", "SCD", "SBD", "GPCK", "BPCK", "BN", "SCDC", "SCDF", "SBDC", "SBDF", "SCDG", "SBDG", "DF", "DFG",
+    "PSN", "SY", "TMSY", "ET",
+)  # fmt: skip
 _RELATIONS = (
     "has_ingredient",
     "has_tradename",

@@ -29,7 +29,8 @@ _PREFERRED = "900000000000548007"
 _ENGLISH = ("900000000000509007", "900000000000508004")  # US, GB language refsets
 _MAPS = {"6011000124106": ICD10CM, "447562003": "http://hl7.org/fhir/sid/icd-10"}
 _ASSOCIATIONS = {
-    "900000000000526001": "replaced-by", "900000000000527005": "same-as", "900000000000523009": "possibly-equivalent-to",
+    "900000000000526001": "replaced-by", "900000000000527005": "same-as",
+    "900000000000523009": "possibly-equivalent-to",
     "900000000000528000": "was-a", "900000000000530003": "alternative",
 }  # fmt: skip
 _EQUIVALENCE = {"447637006": "equivalent", "447639009": "relatedto"}
@@ -114,9 +115,13 @@ def _maps(files: Files, kind: str, report: Report) -> Iterator[MapRow]:
             continue
         yield MapRow(
             f"http://snomed.info/sct?fhir_cm={row['refsetId']}", SNOMED, row["referencedComponentId"], target,
-            row["mapTarget"], _EQUIVALENCE.get(row.get("mapCategoryId", ""), "relatedto") if row["mapTarget"] else "unmatched",
+            row["mapTarget"], _equivalence(row),
             int(row["mapGroup"] or 1), int(row["mapPriority"] or 1), row["mapRule"], row["mapAdvice"],
         )  # fmt: skip
+
+
+def _equivalence(row: dict[str, str]) -> str:
+    return _EQUIVALENCE.get(row.get("mapCategoryId", ""), "relatedto") if row["mapTarget"] else "unmatched"
 
 
 def _newest(files: Files, names: list[str], report: Report) -> Iterator[dict[str, str]]:

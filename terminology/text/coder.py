@@ -1,4 +1,4 @@
-"""TextCoder: the one thing other packages use. Text and kind in, CodingDecision out, never an exception for bad text."""
+"""TextCoder: the one thing other packages use. Text and kind in, CodingDecision out; bad text raises nothing."""
 
 from __future__ import annotations
 

@@ -41,4 +41,4 @@ def _rows(path: Path) -> list[list[str]]:
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as stream:
-        return [row for row in csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)][1:]
+        return list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]

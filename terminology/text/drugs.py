@@ -23,7 +23,8 @@ from terminology.text.spelling import Speller
 
 STRENGTH = pattern(
     "drug-strength",
-    r"(?<![a-z0-9.])(\d{1,6}(?:[.,]\d{1,4})?) ?(mcg|mg|g|gm|ug|meq|mmol|units|unit|iu|ml|%)(?:/(\d{0,4} ?(?:ml|h|hr|actuation|dose|kg)))?(?![a-z])",
+    r"(?<![a-z0-9.])(\d{1,6}(?:[.,]\d{1,4})?) ?(mcg|mg|g|gm|ug|meq|mmol|units|unit|iu|ml|%)"
+    r"(?:/(\d{0,4} ?(?:ml|h|hr|actuation|dose|kg)))?(?![a-z])",
 )
 _FORMS = {
     "tab": "tablet", "tabs": "tablet", "tablet": "tablet", "tablets": "tablet", "cap": "capsule", "caps": "capsule",
@@ -44,7 +45,8 @@ _ROUTES = {
 }  # fmt: skip
 _FREQUENCIES = {
     "daily": "daily", "qd": "daily", "qday": "daily", "od": "daily", "bid": "twice daily", "tid": "three times daily",
-    "qid": "four times daily", "qhs": "at bedtime", "hs": "at bedtime", "nightly": "at bedtime", "bedtime": "at bedtime",
+    "qid": "four times daily", "qhs": "at bedtime", "hs": "at bedtime", "nightly": "at bedtime",
+    "bedtime": "at bedtime",
     "qam": "every morning", "am": "every morning", "qpm": "every evening", "weekly": "weekly", "qweek": "weekly",
     "monthly": "monthly", "prn": "as needed", "q4h": "every 4 hours", "q6h": "every 6 hours", "q8h": "every 8 hours",
     "q12h": "every 12 hours", "qod": "every other day",

@@ -128,7 +128,8 @@ def build_index(codes: Codes, terms: Sequence[Term], qualifiers: Qualifiers) -> 
     )
     term_code = np.fromiter((t.code for t in terms), np.int32, len(terms))
     index = PhraseIndex(
-        codes, [t.text for t in terms], vocabulary, weight, cost, indptr, owner[order], np.concatenate(([0], np.cumsum(lengths))).astype(np.int32), flat,
+        codes, [t.text for t in terms], vocabulary, weight, cost, indptr, owner[order],
+        np.concatenate(([0], np.cumsum(lengths))).astype(np.int32), flat,
         term_code,
         np.fromiter((_EXTRA[t.source] for t in terms), np.uint8, len(terms)),
         np.bincount(owner, weights=cost[flat], minlength=len(terms)).astype(np.float32),
@@ -237,7 +238,8 @@ def load_index(folder: Path) -> PhraseIndex:
     return PhraseIndex(
         codes, _lines(folder / "texts.txt"), vocabulary, a["weight"], a["cost"], a["indptr"], a["postings"],
         a["forward_indptr"], a["forward"],
-        a["term_code"], a["term_source"], a["term_cost"], a["term_flags"], a["term_attrs"], literal, canonical, _lines(folder / "words.txt"), np.load(folder / "frequency.npy"),
+        a["term_code"], a["term_source"], a["term_cost"], a["term_flags"], a["term_attrs"], literal, canonical,
+        _lines(folder / "words.txt"), np.load(folder / "frequency.npy"),
     )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ Token = tuple[str, int, int]
 _LONGEST = 6  # canonical tokens in a phrase of running text
 _PROSE_WORDS = frozenset(
     (
-        "the", "is", "was", "were", "are", "has", "had", "have", "he", "she", "his", "her", "they", "patient", "pt", "who",
+        "the", "is", "was", "were", "are", "has", "had", "have", "he", "she", "his", "her", "they", "patient", "pt",
+        "who",
         "which", "that", "presents", "presented", "reports", "denies", "admitted", "seen", "today", "been", "will",
         "should", "would", "could", "did", "does", "started", "return", "if", "you", "your", "this", "there", "we",
         "found", "showed", "shows", "noted", "developed", "complains", "woman", "man", "male", "female", "died",
@@ -81,9 +82,9 @@ def items(tokens: Sequence[Token], first: int, last: int) -> list[tuple[int, int
     found: list[tuple[int, int]] = []
     start, depth = first, 0
     for index in range(first, last):
-        token = tokens[index][0]
-        depth += (token in "([") - (token in ")]") if len(token) == 1 else 0
-        if token in (",", ";", "\n") and depth <= 0:
+        mark = tokens[index][0]
+        depth += (mark in ("(", "[")) - (mark in (")", "]"))
+        if mark in (",", ";", "\n") and depth <= 0:
             if index > start:
                 found.append((start, index))
             start = index + 1

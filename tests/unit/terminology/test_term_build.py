@@ -66,6 +66,6 @@ def test_key_depends_on_every_part() -> None:
 
 
 def test_import_is_light() -> None:
-    script = "import sys, terminology; print([m for m in ('numpy', 'sklearn', 'flask', 'lxml', 'requests') if m in sys.modules])"
+    script = "import sys, terminology; print([m for m in ('numpy', 'sklearn', 'flask', 'lxml', 'requests') if m in sys.modules])"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -60,7 +60,7 @@ def test_assertion_sentences(coder: TextCoder) -> None:
 
 def test_typos_keep_the_code(coder: TextCoder) -> None:
     rng = random.Random(5)
-    words = ["hypertension", "pneumonia", "osteoporosis", "hypothyroidism", "diverticulitis", "cholelithiasis", "fibromyalgia",
+    words = ["hypertension", "pneumonia", "osteoporosis", "hypothyroidism", "diverticulitis", "cholelithiasis", "fibromyalgia",  # noqa: E501
              "endometriosis", "schizophrenia", "sarcoidosis", "onychomycosis", "epididymitis"]  # fmt: skip
     kept = 0
     for word in words:

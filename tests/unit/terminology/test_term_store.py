@@ -74,7 +74,7 @@ RF2_CONCEPT = "id\teffectiveTime\tactive\tmoduleId\tdefinitionStatusId\n"
 RF2_DESCRIPTION = (
     "id\teffectiveTime\tactive\tmoduleId\tconceptId\tlanguageCode\ttypeId\tterm\tcaseSignificanceId\n"
 )
-RF2_RELATION = "id\teffectiveTime\tactive\tmoduleId\tsourceId\tdestinationId\trelationshipGroup\ttypeId\tcharacteristicTypeId\tmodifierId\n"
+RF2_RELATION = "id\teffectiveTime\tactive\tmoduleId\tsourceId\tdestinationId\trelationshipGroup\ttypeId\tcharacteristicTypeId\tmodifierId\n"  # noqa: E501
 RF2_MAP = (
     "id\teffectiveTime\tactive\tmoduleId\trefsetId\treferencedComponentId\tmapGroup\tmapPriority\tmapRule\tmapAdvice\tmapTarget\t"
     "correlationId\tmapCategoryId\n"
@@ -183,7 +183,7 @@ def test_wrong_edition_is_named(tmp_path: Path) -> None:
 def test_loinc(tmp_path: Path) -> None:
     rows = [
         "LOINC_NUM,COMPONENT,STATUS,SHORTNAME,LONG_COMMON_NAME,RELATEDNAMES2,VersionLastChanged",
-        '4548-4,Hemoglobin A1c/Hemoglobin.total,ACTIVE,HbA1c MFr Bld,"Hemoglobin A1c/Hemoglobin.total in Blood",A1C; HbA1c,2.78',
+        '4548-4,Hemoglobin A1c/Hemoglobin.total,ACTIVE,HbA1c MFr Bld,"Hemoglobin A1c/Hemoglobin.total in Blood",A1C; HbA1c,2.78',  # noqa: E501
         "4548-5,wrong digit,ACTIVE,x,x,,2.78",
     ]
     (tmp_path / "Loinc.csv").write_text("\n".join(rows))
@@ -245,7 +245,7 @@ def test_obo(tmp_path: Path) -> None:
 def test_fhir_json(tmp_path: Path) -> None:
     system = {
         "resourceType": "CodeSystem", "url": "http://example.org/cs", "version": "1", "name": "Tiny",
-        "concept": [{"code": "a", "display": "Alpha", "concept": [{"code": "b", "display": "Beta"}]}, {"display": "none"}],
+        "concept": [{"code": "a", "display": "Alpha", "concept": [{"code": "b", "display": "Beta"}]}, {"display": "none"}],  # noqa: E501
     }  # fmt: skip
     (tmp_path / "cs.json").write_text(json.dumps(system))
     (tmp_path / "bad.json").write_text("{")
