@@ -24,18 +24,6 @@ _STATUS = {
     "GuidanceResponse": ("status", "success"),
     "DocumentReference": ("status", "superseded"),
 }
-# What a run writes; a status that is neither this nor our withdrawal was set by somebody else.
-DRAFT_STATUS = {
-    "CarePlan": "draft",
-    "MedicationRequest": "draft",
-    "ServiceRequest": "draft",
-    "NutritionOrder": "draft",
-    "CommunicationRequest": "draft",
-    "RequestGroup": "draft",
-    "Goal": "proposed",
-    "RiskAssessment": "preliminary",
-    "DetectedIssue": "preliminary",
-}
 
 
 def can_withdraw(type_: str) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from fhir_twin import __version__
-from fhir_twin.fhir.identity import Identity, identity, parse_source, patient_id
+from fhir_twin.fhir.identity import Identity, identity, patient_id
 from fhir_twin.fhir.systems import HOME, SOFTWARE_TAG, TAGS, V3_OBSERVATION_VALUE
 from fhir_twin.fhir.write_elements import compact, instant, reference
 
@@ -96,8 +96,3 @@ def refer(target: Identity, display: str = "") -> Json:
     """Reference to a resource of ours: its urn inside the transaction, and its identifier for ever after."""
     named = {"system": target.system, "value": target.value}
     return compact({"reference": target.urn, "identifier": named, "display": display})
-
-
-def is_real(source: str) -> bool:
-    """True for a source that a server can resolve."""
-    return parse_source(source) is not None
