@@ -35,7 +35,7 @@ def prior_belief(
 
 def level_prior(model: BiomarkerModel, profile: Profile, age: float | None) -> tuple[float, float]:
     """Mean and SD of the personal level (model scale)."""
-    groups = profile.groups | profile.ever
+    groups = _groups(profile)
     rows = [r for r in model.priors if r.group and r.group in groups][-1:]
     rows = rows or [r for r in model.priors if not r.group]
     if profile.sex is not None:
@@ -46,6 +46,11 @@ def level_prior(model: BiomarkerModel, profile: Profile, age: float | None) -> t
     return _mixture(rows)
 
 
+def _groups(profile: Profile) -> frozenset[str]:
+    """Groups that hold or held; any kind of diabetes is diabetes."""
+    return profile.groups | profile.ever | (frozenset({"diabetes"}) if profile.diabetes else frozenset())
+
+
 def _mixture(rows: list[PriorRow]) -> tuple[float, float]:
     means = np.array([r.mean for r in rows])
     variances = np.array([r.sd**2 for r in rows])
@@ -54,7 +59,7 @@ def _mixture(rows: list[PriorRow]) -> tuple[float, float]:
 
 def slope_regimes(model: BiomarkerModel, profile: Profile) -> tuple[SlopeRegime, ...]:
     """The regimes for this person: those of the most specific matching rows (group and sex, then plain)."""
-    groups = profile.groups | profile.ever
+    groups = _groups(profile)
     fitting = [
         r
         for r in model.slopes

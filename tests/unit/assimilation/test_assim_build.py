@@ -301,3 +301,11 @@ def test_bit_identical_and_read_only() -> None:
         left.mean[0] = 1.0
     assert "150" not in repr(left)
     assert NOW.tzinfo is UTC
+
+
+def test_any_kind_of_diabetes_has_the_diabetes_prior() -> None:
+    for kind in ("diabetes", "diabetes-type-1", "diabetes-type-2"):
+        assert build_twin(chart(problems=(problem("c", kind),)), KNOWN).estimate(
+            "hba1c"
+        ).mean == pytest.approx(7.4)
+    assert build_twin(chart(), KNOWN).estimate("hba1c").mean == pytest.approx(5.4)
