@@ -6,7 +6,9 @@ the server holds already is `reconcile`'s business.
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from fhir_twin.errors import InvalidInput
 from fhir_twin.fhir.digest import digest, name_of, with_digest
@@ -21,22 +23,24 @@ from fhir_twin.fhir.write_guidance import write_guidance
 from fhir_twin.fhir.write_issue import write_finding
 from fhir_twin.fhir.write_provenance import write_provenance
 from fhir_twin.fhir.write_requests import request_identity, write_request
-from fhir_twin.fhir.write_risk import write_risk
+from fhir_twin.fhir.write_risk import risk_item, write_risk
 from fhir_twin.fhir.write_text import with_text
-from fhir_twin.model.plan import Plan, ProposedGoal
+from fhir_twin.model.plan import Finding, Plan, ProposedGoal, Recommendation
 
 Json = dict[str, Any]
 DEFAULT_OPTIONS = WriteOptions()
+Keyed = TypeVar("Keyed", Recommendation, ProposedGoal, Finding)
 
 
 def write_plan(plan: Plan, *, base: str, options: WriteOptions = DEFAULT_OPTIONS) -> Json:
     """The desired transaction Bundle.
 
     base: the FHIR server's base ("https://ehr.example/fhir"); part of every identifier. A refused plan has no
-    CarePlan and no proposals, only findings, risks and questions. Raises InvalidInput when two items of a plan
-    carry the same key, or as_of has no time zone."""
+    CarePlan and no proposals, only findings, risks and questions. Items of one key are told apart by number, in the
+    plan's order. Raises InvalidInput when as_of has no time zone."""
     if plan.as_of.tzinfo is None:
         raise InvalidInput("as_of needs a time zone")
+    plan = _told_apart(plan)
     context = context_of(plan.subject, plan.as_of, plan.model_version, base, options)
     resources = _resources(plan, context)
     if not resources:
@@ -50,7 +54,6 @@ def write_plan(plan: Plan, *, base: str, options: WriteOptions = DEFAULT_OPTIONS
     entries.append(
         {"fullUrl": urn, "resource": provenance, "request": {"method": "POST", "url": "Provenance"}}
     )
-    _no_twins(entries)
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
@@ -115,9 +118,26 @@ def _digested(resources: list[Json], base: str) -> list[Json]:
     return done
 
 
-def _no_twins(entries: list[Json]) -> None:
-    """TX-1: two entries of one identity make the whole transaction fail; say so before a server does."""
-    names = [e["fullUrl"] for e in entries]
-    twice = sorted({e["resource"]["resourceType"] for e in entries if names.count(e["fullUrl"]) > 1})
-    if twice:
-        raise InvalidInput(f"the plan names two items by the same key ({', '.join(twice)})")
+def _told_apart(plan: Plan) -> Plan:
+    """TX-1: two entries of one identity would make the whole transaction fail."""
+    risks = {risk_item(r): r for r in reversed(plan.risks)}
+    return replace(
+        plan,
+        recommendations=_numbered(plan.recommendations),
+        goals=_numbered(plan.goals),
+        findings=_numbered(plan.findings),
+        risks=tuple(reversed(risks.values())),
+    )
+
+
+def _numbered(items: tuple[Keyed, ...]) -> tuple[Keyed, ...]:
+    """Items with distinct keys: the second "a" becomes "a~2". Equal items count once."""
+    seen: Counter[str] = Counter()
+    result: list[Keyed] = []
+    for i, item in enumerate(items):
+        if item in items[:i]:
+            continue
+        seen[item.key] += 1
+        number = seen[item.key]
+        result.append(item if number == 1 else replace(item, key=f"{item.key}~{number}"))
+    return tuple(result)

@@ -412,9 +412,21 @@ def test_transaction_shape() -> None:
     assert bundle["entry"][-1]["request"] == {"method": "POST", "url": "Provenance"}
 
 
-def test_two_items_of_one_key_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="same key"):
-        written(plan(recommendations=(STATIN, replace(STATIN, title="Other"))))
+def test_two_items_of_one_key_are_told_apart() -> None:
+    """TX-1: a careless rule must not sink the whole transaction."""
+    other = replace(FINDING, text="Something else")
+    twice = plan(
+        recommendations=(STATIN, replace(STATIN, title="Other"), STATIN),
+        findings=(FINDING, other, FINDING),
+        risks=plan().risks * 2,
+    )
+    bundle = written(twice)
+    names = [e["fullUrl"] for e in bundle["entry"]]
+    assert len(names) == len(set(names))
+    assert len(of_type(bundle, "MedicationRequest")) == 2
+    assert len(of_type(bundle, "DetectedIssue")) == 2
+    assert len(of_type(bundle, "RiskAssessment")) == 1
+    assert validate_bundle(bundle) == ()
 
 
 def test_time_without_zone_is_refused() -> None:
