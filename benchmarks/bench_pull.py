@@ -49,7 +49,7 @@ def main() -> int:
 def compare(base: str) -> int:
     ids = [f"p{n}" for n in range(PATIENTS)]
     runs: dict[str, list[tuple[float, float, float]]] = {}
-    for _ in range(3):  # interleaved, so that a busy moment hits all alike
+    for _ in range(5):  # interleaved, so that a busy moment hits all alike
         for name, pull in (("floor", floor), ("grouped", grouped), ("one by one", single)):
             wall, cpu = time.perf_counter(), time.process_time()
             asked, read = pull(base, ids)

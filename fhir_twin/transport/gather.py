@@ -156,7 +156,7 @@ class Gatherer:
             tally=tally,
             headers={"Accept": "application/fhir+json", **NO_CACHE},
             again=again,
-            keep_on=lambda so_far: not _foreign(self.server, so_far, patients),
+            keep_on=lambda so_far: not _foreign(self.server, so_far, frozenset(patients)),
         )
         return Answer(query.type, "read", found, query, found.total, query.note)
 
@@ -245,6 +245,7 @@ def _refused(query: Query, first: _First) -> Answer:
     return answer
 
 
-def _foreign(server: FhirServer, found: Found, patients: Sequence[str]) -> bool:
-    """True when the matches are not (only) of the patients asked for: the server ignored the filter."""
-    return any(belongs_to(r, server.client.base, frozenset(patients)) == "other" for r in found.matches)
+def _foreign(server: FhirServer, found: Found, patients: frozenset[str]) -> bool:
+    """True when new matches are not (only) of the patients asked for: the server ignored the filter."""
+    fresh, found.checked = found.matches[found.checked :], len(found.matches)
+    return any(belongs_to(r, server.client.base, patients) == "other" for r in fresh)

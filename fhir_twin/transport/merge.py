@@ -132,16 +132,9 @@ def collection(patient: Resource, record: Record, base: str) -> Resource:
     for type_ in record.own:
         resources += sorted(record.own[type_], key=_id)
     resources += [record.others[key] for key in sorted(record.others)]
-    return {
-        "resourceType": "Bundle",
-        "type": "collection",
-        "entry": [{"fullUrl": _full_url(base, r), "resource": r} for r in resources],
-    }
+    entries = [{"fullUrl": f"{base}/{r['resourceType']}/{_id(r)}", "resource": r} for r in resources]
+    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
 
 
 def _id(resource: Resource) -> str:
     return str(resource.get("id", ""))
-
-
-def _full_url(base: str, resource: Resource) -> str:
-    return f"{base}/{resource['resourceType']}/{_id(resource)}"

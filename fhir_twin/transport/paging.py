@@ -22,7 +22,7 @@ class Found:
 
     total: what the first page claimed. end: why paging stopped: "" = last page reached; "loop", "page-cap",
     "foreign-link", "expired", "error", "stopped". self_links: of the first page (what was applied, RD-6).
-    rows counts matches before duplicates were dropped."""
+    rows counts matches before duplicates were dropped; checked is how many of the matches `keep_on` has seen."""
 
     matches: list[Resource] = field(default_factory=list)
     included: list[Resource] = field(default_factory=list)
@@ -30,6 +30,7 @@ class Found:
     end: str = ""
     pages: int = 0
     rows: int = 0
+    checked: int = 0
     self_link: str = ""
     issues: list[Issue] = field(default_factory=list)
     error: TwinError | None = None
