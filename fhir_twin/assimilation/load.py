@@ -122,18 +122,30 @@ def _analyte(row: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> Analyt
     key, unit = row["key"], row["unit"]
     if parse_unit(unit) is None:
         raise ValueError(f"{key}: unit {unit!r} is not UCUM")
-    rules = tuple(
-        UnitRule(r["unit"], float(r["factor"]), float(r.get("offset", 0.0)))
-        for r in row.get("unit_rules", row.get("unit_rule", []))
-    )
+    rules = _rules(row.get("unit_rules", row.get("unit_rule", [])))
     low, high = (float(v) for v in row["plausible"])
     if not low < high:
         raise ValueError(f"{key}: plausible must rise")
     codes = tuple(
-        Code(c["loinc"], c.get("note", ""), c.get("use", ""), c.get("equation", "")) for c in row["codes"]
+        Code(
+            c["loinc"],
+            c.get("note", ""),
+            c.get("use", ""),
+            c.get("equation", ""),
+            rules=_rules(c.get("unit_rules", [])),
+        )
+        for c in row["codes"]
     )
     cited = tuple(evidence[k] for k in ("window", "molar") if k in evidence)
-    return Analyte(key, row["name"], unit, codes, rules, (low, high), bool(row.get("derived", False)), cited)
+    derived, others = bool(row.get("derived", False)), tuple(row.get("other_units", []))
+    analyte = Analyte(key, row["name"], unit, codes, rules, (low, high), derived, cited, others)
+    if any(to_canonical(1.0, other, analyte) is None for other in others):
+        raise ValueError(f"{key}: other_units has a unit that cannot be converted")
+    return analyte
+
+
+def _rules(rows: list[Mapping[str, Any]]) -> tuple[UnitRule, ...]:
+    return tuple(UnitRule(r["unit"], float(r["factor"]), float(r.get("offset", 0.0))) for r in rows)
 
 
 def _model(table: Mapping[str, Any], analyte: Analyte, evidence: Mapping[str, Evidence]) -> BiomarkerModel:
@@ -253,7 +265,7 @@ def _by_loinc(analytes: Mapping[str, Analyte]) -> dict[str, tuple[str, Code]]:
 
 
 def _aliases(source: Source) -> dict[str, str]:
-    """Printed spelling -> UCUM; the folded spelling too, where it has one meaning only."""
+    """Printed spelling -> UCUM; the folded spelling too, where it has one meaning only ("mM" is no "mm")."""
     exact: dict[str, str] = {}
     folded: dict[str, set[str]] = {}
     for name, rows in source.tsv("units"):
@@ -264,6 +276,7 @@ def _aliases(source: Source) -> dict[str, str]:
             exact[printed] = ucum
             folded.setdefault(fold(printed), set()).add(ucum)
     unique = {key: next(iter(codes)) for key, codes in sorted(folded.items()) if len(codes) == 1}
+    unique = {key: code for key, code in unique.items() if parse_unit(key) in (None, parse_unit(code))}
     return unique | exact
 
 

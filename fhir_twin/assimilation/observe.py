@@ -18,7 +18,12 @@ from fhir_twin.model.coded import CodedChart, CodedMeasurement
 from fhir_twin.model.twin import Point
 
 USABLE = ("final", "amended", "corrected", "preliminary")
-URINE = ("uacr", "upcr", "urine-albumin")  # OB-9: the specimen decides; a serum code on urine is a mistake
+URINE = (
+    "uacr",
+    "upcr",
+    "urine-albumin",
+    "urine-creatinine",
+)  # OB-9: the specimen decides; a serum code on urine is a mistake
 _RANK = {"corrected": 0, "amended": 0, "final": 1, "preliminary": 2}
 
 
@@ -58,6 +63,8 @@ def _point(coded: CodedMeasurement, known: BiomarkerSet, as_of: datetime) -> Poi
     if found is None or m.value is None:
         return None
     analyte, code = found
+    if code.rules:
+        analyte = replace(analyte, rules=(*code.rules, *analyte.rules))
     flags = tuple(m.flags) + (("coded-from-text",) if coded.from_text else ())
     if code.equation:
         flags += (f"equation:{code.equation}",)

@@ -17,11 +17,11 @@ from fhir_twin.model.biomarker import Analyte
 
 _PREFIX = {"k": 3, "d": -1, "c": -2, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "M": 6, "G": 9, "h": 2}
 _F = Fraction
-# atom -> (factor, base powers, takes prefixes). Pressure in pascal, volume in litre, mass in gram.
+# atom -> (factor, base powers, takes prefixes). Pressure in pascal, volume in cubic metre, mass in gram.
 _ATOMS: dict[str, tuple[Fraction, tuple[tuple[str, int], ...], bool]] = {
     "g": (_F(1), (("g", 1),), True),
-    "L": (_F(1), (("L", 1),), True),
-    "l": (_F(1), (("L", 1),), True),
+    "L": (_F(1, 1000), (("m", 3),), True),
+    "l": (_F(1, 1000), (("m", 3),), True),
     "m": (_F(1), (("m", 1),), True),
     "s": (_F(1), (("s", 1),), True),
     "min": (_F(60), (("s", 1),), False),
@@ -54,10 +54,15 @@ _EXPONENT = re.compile(r"^(.*?[^\d+-])([+-]?\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """factor x product of base^power."""
+    """factor x product of base^power. cancelled: bases that stand above and below the line, so that mg/g is not
+    taken for a bare fraction, nor an infusion rate (ng/kg/min) for a frequency."""
 
     factor: Fraction
     powers: tuple[tuple[str, int], ...]
+    cancelled: tuple[str, ...] = ()
+
+    def same_kind(self, other: Unit) -> bool:
+        return self.powers == other.powers and self.cancelled == other.cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ def parse_unit(code: str) -> Unit | None:
     if bare in ("", "1"):
         return Unit(_F(1), ())
     factor, powers, sign, expect = _F(1), dict[str, int](), 1, True
+    above, below = set[str](), set[str]()
     bare = bare.rstrip("/.") if code.rstrip().endswith("}") else bare
     if re.search(r"\d\.\d", bare):  # "1.73" is a printed decimal, not the product of 1 and 73
         return None
@@ -95,18 +101,21 @@ def parse_unit(code: str) -> Unit | None:
         factor *= atom.factor**sign
         for base, power in atom.powers:
             powers[base] = powers.get(base, 0) + sign * power
+            (above if sign * power > 0 else below).add(base)
         expect = False
     if expect or position != len(bare):
         return None
-    return Unit(factor, tuple(sorted((b, p) for b, p in powers.items() if p)))
+    return Unit(factor, tuple(sorted((b, p) for b, p in powers.items() if p)), tuple(sorted(above & below)))
 
 
 def _atom(text: str) -> Unit | None:
     ten = re.fullmatch(r"10[*^]([+-]?\d+)", text)
     if ten:
         return Unit(_F(10) ** int(ten.group(1)), ())
-    if text.isascii() and text.isdigit():
-        return Unit(_F(int(text)), ()) if int(text) else None
+    if text == "1":
+        return Unit(_F(1), ())
+    if text.isascii() and text.isdigit():  # "150" as a unit is a strength or a slip, not a hundred and fifty
+        return None
     power = 1
     found = _lookup(text)
     if found is None:
@@ -129,6 +138,9 @@ def _lookup(symbol: str) -> tuple[Fraction, tuple[tuple[str, int], ...]] | None:
     return atom[0] * _F(10) ** _PREFIX[symbol[0]], atom[1]
 
 
+_MICRO = re.compile(r"\bmc(?=g\b|mol\b|[lL]\b|[uU]\b)")  # the safe spelling of micro: mcg, mcL, mcmol
+
+
 def fold(text: str) -> str:
     """The key under which a printed unit is looked up when its exact spelling is unknown."""
     return re.sub(r"\s+", "", text).casefold()
@@ -137,6 +149,7 @@ def fold(text: str) -> str:
 def ucum_code(text: str, aliases: Mapping[str, str]) -> str | None:
     """The UCUM code of a printed unit: as it stands, by its alias, or by its alias without case and blanks."""
     clean = " ".join(text.replace("µ", "u").replace("μ", "u").replace("²", "2").split())
+    clean = _MICRO.sub("u", clean)
     for candidate in (clean, clean.strip("()[] ") if "[" not in clean else clean):
         if candidate in aliases:
             return aliases[candidate]
@@ -158,11 +171,11 @@ def to_canonical(value: float, code: str, analyte: Analyte) -> float | None:
     given, wanted = parse_unit(code), parse_unit(analyte.unit)
     if given is None or wanted is None:
         return None
-    if given.powers == wanted.powers:
+    if given.same_kind(wanted):
         return value if given.factor == wanted.factor else value * float(given.factor / wanted.factor)
     for rule in analyte.rules:
         known = parse_unit(rule.unit)
-        if known is not None and known.powers and known.powers == given.powers:
+        if known is not None and known.powers and known.same_kind(given):
             return value * float(given.factor / known.factor) * rule.factor + rule.offset
     return None
 
@@ -173,7 +186,7 @@ def convert(
     """One reported number to the analyte's canonical unit, by OB-6 and UN-1..3; nothing is guessed silently.
 
     A UCUM code goes first; a printed unit by its alias; when both are there and disagree the value is not used.
-    No unit: used only if exactly one of the analyte's units gives a plausible number, and flagged."""
+    No unit: used only if all of the analyte's units that give a plausible number give the same, and flagged."""
     if not unit.strip() and not unit_code.strip():
         return _infer(value, analyte)
     coded, flags = _read_code(unit_code, is_ucum, aliases)
@@ -211,14 +224,17 @@ def _implausible(value: float, code: str, analyte: Analyte, flags: tuple[str, ..
 
 
 def _infer(value: float, analyte: Analyte) -> Converted:
-    fitting = [u for u in _units(analyte) if _fits(value, u, analyte)]
-    if len(fitting) != 1:
+    """OB-6: a weight of 172 may be kilograms or pounds; a potassium of 4.5 is the same in mmol/L and meq/L."""
+    converted = [to_canonical(value, u, analyte) for u in _units(analyte)]
+    fitting = [c for c in converted if c is not None and _plausible(c, analyte)]
+    if not fitting or max(fitting) - min(fitting) > 1e-9 * abs(max(fitting)):
         return Converted(None, "missing-unit")
-    return Converted(to_canonical(value, fitting[0], analyte), "", ("unit-inferred",))
+    return Converted(fitting[0], "", ("unit-inferred",))
 
 
 def _units(analyte: Analyte) -> tuple[str, ...]:
-    return (analyte.unit, *(rule.unit for rule in analyte.rules))
+    """Every unit in use for the analyte: canonical, those with a rule of their own, those that UCUM converts."""
+    return (analyte.unit, *(rule.unit for rule in analyte.rules), *analyte.other_units)
 
 
 def _fits(value: float, unit: str, analyte: Analyte) -> bool:

@@ -37,19 +37,22 @@ class UnitRule:
 @dataclass(frozen=True, slots=True)
 class Code:
     """A LOINC code of an analyte. use: "" normal | "exclude" (never assimilated, reason in `note`).
-    equation: how an eGFR was estimated. note: what it is."""
+    equation: how an eGFR was estimated. note: what it is. rules: conversions that hold for this code only, before
+    the analyte's own (urea in mg/dL is not urea nitrogen in mg/dL)."""
 
     loinc: str
     note: str = ""
     use: str = ""
     equation: str = ""
     unit: str = ""
+    rules: tuple[UnitRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Analyte:
     """One measurable. unit: canonical UCUM. rules: units that need the analyte (molar mass, IFCC line).
-    plausible: (low, high) in canonical units; outside is a mistake of unit, tube or typing, not a patient."""
+    plausible: (low, high) in canonical units; outside is a mistake of unit, tube or typing, not a patient.
+    other_units: further UCUM units in use for it (no rule needed), weighed when a unit is missing or mislabelled."""
 
     key: str
     name: str
@@ -59,6 +62,7 @@ class Analyte:
     plausible: tuple[float, float]
     derived: bool = False
     evidence: tuple[Evidence, ...] = ()
+    other_units: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
