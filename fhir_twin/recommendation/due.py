@@ -9,6 +9,7 @@ from fhir_twin.model.codes import Concept
 from fhir_twin.model.guidelines import DueRule
 from fhir_twin.model.plan import Reason, Recommendation
 from fhir_twin.recommendation.case import Case
+from fhir_twin.recommendation.sentence import capital
 
 DONE = ("completed", "final", "amended", "corrected", "finished", "")
 
@@ -73,7 +74,7 @@ def _is(event: Event, what: str) -> bool:
 def _proposal(
     rule: DueRule, last: tuple[datetime, str, datetime] | None, rank: int, case: Case
 ) -> Recommendation:
-    facts = tuple(Reason(f"{f.text[:1].upper()}{f.text[1:]}.", f.sources) for f in case.facts(rule.when))
+    facts = tuple(Reason(f"{capital(f.text)}.", f.sources) for f in case.facts(rule.when))
     grade = f" (USPSTF grade {rule.grade})" if rule.grade else ""
     why = [Reason(f"{rule.reason}{grade}"), *facts]
     if last is not None:

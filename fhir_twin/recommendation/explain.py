@@ -10,6 +10,7 @@ from fhir_twin.model.scenario import EventRisk, RiskChange
 from fhir_twin.recommendation.case import Case
 from fhir_twin.recommendation.patient_words import OUTCOME, patient_words
 from fhir_twin.recommendation.rank import Option, counted, unpriced
+from fhir_twin.recommendation.sentence import capital
 
 
 def recommendation(option: Option, others: tuple[Option, ...], rank: int, case: Case) -> Recommendation:
@@ -122,7 +123,7 @@ def percent(share: float) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{capital(text)}."
 
 
 def _lead(changes: tuple[RiskChange, ...], case: Case) -> RiskChange | None:

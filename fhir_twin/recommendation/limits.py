@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fhir_twin.recommendation.case import Case
 from fhir_twin.recommendation.due import not_due
+from fhir_twin.recommendation.sentence import capital
 
 STALE_DAYS = 730
 
@@ -12,7 +13,7 @@ def limits(case: Case, safety_only: str) -> tuple[str, ...]:
     """Sentences for the reader; the most important first."""
     found = []
     if safety_only:
-        found.append(f"{safety_only[:1].upper()}{safety_only[1:]}.")
+        found.append(f"{capital(safety_only)}.")
     coded = case.coded
     if not (case.twin.points or coded.problems or coded.medications):
         found.append(

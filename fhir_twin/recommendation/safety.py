@@ -15,6 +15,7 @@ from fhir_twin.model.plan import Citation, Finding, Reason, Recommendation
 from fhir_twin.model.rules import Hit, SafetyRule
 from fhir_twin.model.scenario import Question
 from fhir_twin.recommendation.case import Case
+from fhir_twin.recommendation.sentence import capital
 from fhir_twin.rules.genes import gene_hits
 from fhir_twin.rules.predicates import evaluate
 from fhir_twin.rules.safety import allergy_hits, asked_by, hit
@@ -127,7 +128,7 @@ def _finding(stem: str, found: Hit, sources: set[str], drugs: set[str]) -> Findi
         key=f"drug-{stem}",
         code=found.code,
         severity=found.severity,
-        text=f"{_capital(names)}: {found.reason}",
+        text=f"{capital(names)}: {found.reason}",
         sources=tuple(sorted(sources)),
         check=found.action,
         citation=_citation(found),
@@ -175,7 +176,3 @@ def _stop(drug: Drug, hits: tuple[Hit, ...]) -> Recommendation:
 
 def _citation(found: Hit) -> Citation | None:
     return found.evidence[0].citation(found.rule.split(":")[0]) if found.evidence else None
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
