@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-FORMAT = "8"
+FORMAT = "9"
 _DONE = "complete"
 
 
@@ -25,10 +25,10 @@ def default_cache() -> Path:
     folder = Path(base) / "fhir-twin" / "terminology"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
     except OSError:
-        pass
+        return Path(tempfile.mkdtemp(prefix="fhir-twin-terminology-"))
+    if os.access(folder, os.W_OK):
+        return folder
     return Path(tempfile.mkdtemp(prefix="fhir-twin-terminology-"))
 
 

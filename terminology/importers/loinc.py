@@ -64,7 +64,10 @@ def _rows(files: Files, name: str, report: Report) -> Iterator[ConceptRow]:
                 row["LONG_COMMON_NAME"] or row.get("SHORTNAME", "") or code,
                 row["STATUS"] in ("ACTIVE", "TRIAL"),
                 terms=tuple((k, t) for k, t in terms if t),
-                properties=(*tuple((p, row[p]) for p in _PROPERTIES if row.get(p)), ("STATUS", row["STATUS"])),
+                properties=(
+                    *tuple((p, row[p]) for p in _PROPERTIES if row.get(p)),
+                    ("STATUS", row["STATUS"]),
+                ),
             )
 
 

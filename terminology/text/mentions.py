@@ -46,7 +46,6 @@ class Found:
 
     first: int
     last: int
-    key: str
 
 
 def sentences(same: str, tokens: Sequence[Token]) -> list[Sentence]:
@@ -114,6 +113,7 @@ class Scanner:
 
     def __init__(self, index: PhraseIndex, canon: Canon, shorthand: Shorthand) -> None:
         self._canon, self._shorthand = canon, shorthand
+        self._literal = index.literal
         self._phrases: dict[str, int] = {}
         self._longest: dict[str, int] = {}
         for term, text in enumerate(index.texts):
@@ -143,12 +143,25 @@ class Scanner:
             for width in range(min(self._longest.get(word, 0), len(placed) - index), 0, -1):
                 key = word if width == 1 else " ".join(p[0] for p in placed[index : index + width])
                 if key in self._phrases:
-                    found.append(Found(placed[index][1], placed[index + width - 1][2], key))
-                    index += width
+                    taken = self._width(placed[index : index + width], tokens)
+                    found.append(Found(placed[index][1], placed[index + taken - 1][2]))
+                    index += taken
                     break
             else:
                 index += 1
         return found
+
+    def _width(self, placed: Sequence[tuple[str, int, int]], tokens: Sequence[Token]) -> int:
+        """How much of a found phrase to take: only the first part where "and" joins two phrases of their own
+        ("diabetes and chronic kidney disease"), unless the whole is written so in the vocabulary."""
+        for cut in range(1, len(placed)):
+            between = range(placed[cut - 1][2], placed[cut][1])
+            if any(tokens[i][0] in _SPLITTERS for i in between):
+                left, right = (" ".join(p[0] for p in part) for part in (placed[:cut], placed[cut:]))
+                title = " ".join(t for t, _, _ in tokens[placed[0][1] : placed[-1][2]])
+                if left in self._phrases and right in self._phrases and title not in self._literal:
+                    return cut
+        return len(placed)
 
 
 def _mentionable(tokens: Sequence[str], source: str, text: str) -> bool:

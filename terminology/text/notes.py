@@ -10,7 +10,7 @@ from terminology.importers.rows import ConceptRow
 from terminology.text.patterns import pattern
 
 CODE_RANGE = pattern(
-    "code-range", r"([A-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?)(?:\.?-)?(?:-([A-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?))?"
+    "code-range", r"([A-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?)(?:-([A-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?))?"
 )
 _KEPT = {
     "use-additional": "use",

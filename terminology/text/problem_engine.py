@@ -19,6 +19,12 @@ from terminology.text.words import BOUNDARIES
 Token = tuple[str, int, int]
 _CUTS = {",": 0.2, ";": 0.1, "(": 0.2, "with": 0.3, "w/": 0.3, "s/p": 0.1, "on": 0.2, ":": 0.25}
 _CUTS |= dict.fromkeys(("d/t", "2/2", "due", "secondary"), 0.3)
+_SPREAD = (
+    "mets",
+    "metastases",
+    "metastasis",
+    "metastatic",
+)  # "colon CA w/ liver mets": the primary is named first
 _SURE, _SURE_HEAD = 0.9, 0.97
 _YEAR = "a year"
 _EVENTS = ("I21", "I22", "I26", "I60", "I61", "I63", "G45")  # with a year these are past events ("MI 2010")
@@ -110,6 +116,10 @@ class ProblemEngine(Engine):
     def _headed(self, same: str, tokens: Sequence[Token]) -> Ranked:
         """Rank the phrase; when its first part alone is a sure hit and the whole is none, the first part decides
         ("prostate CA, s/p prostatectomy")."""
+        index = self.ranker.index
+        literal = index.literal.get(same[tokens[0][1] : tokens[-1][2]].lower())
+        if literal is not None and index.codes.leaf[index.term_code[literal]]:
+            return self._literal(literal)
         ranked = self.ranker.rank(same, tokens)
         cut = next((i for i, (t, _, _) in enumerate(tokens) if i and t in _CUTS), 0)
         procedure = bool(cut) and "s/p" in {t for t, _, _ in tokens[cut : cut + 2]}
@@ -118,7 +128,7 @@ class ProblemEngine(Engine):
         head = self.ranker.rank(same, tokens[:cut])
         if not head.leaves or head.leaves[0].score < _SURE_HEAD:
             return ranked
-        price = _CUTS[tokens[cut][0]]
+        price = 0.1 if any(t in _SPREAD for t, _, _ in tokens[cut:]) else _CUTS[tokens[cut][0]]
         if ranked.leaves and ranked.leaves[0].score >= head.leaves[0].score - price and not procedure:
             return ranked
         lowered = tuple(replace(x, score=x.score - price) for x in head.leaves)
@@ -129,12 +139,19 @@ class ProblemEngine(Engine):
         steps = (*head.steps, f"first part decides: {' '.join(t for t, _, _ in tokens[:cut])}")
         return replace(head, leaves=tuple(both[:10]), method="retrieval", steps=steps)
 
+    def _literal(self, term: int) -> Ranked:
+        index = self.ranker.index
+        leaf = Leaf(int(index.term_code[term]), 1.0, term, -1)
+        words = tuple(self.ranker.canon.of(fold(index.texts[term])[0]))
+        return Ranked((leaf,), "exact", 1.0, 1.0, 0.0, words, ())
+
     def _whole(self, same: str, tokens: Sequence[Token], core: Ranked) -> Ranked | None:
         """The phrase with its cue, when the vocabulary has exactly that ("history of falling")."""
         ranked = self.ranker.rank(same, tokens)
         if (
             ranked.leaves
             and ranked.tokens != core.tokens
+            and (not core.leaves or ranked.leaves[0].code != core.leaves[0].code)
             and canonical_key(ranked.tokens) in self.ranker.index.canonical
         ):
             return ranked
