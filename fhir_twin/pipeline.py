@@ -27,6 +27,7 @@ from fhir_twin.model.plan import Plan
 from fhir_twin.model.scenario import Proposals, Trajectory
 from fhir_twin.model.twin import Twin
 from fhir_twin.recommendation import recommend
+from fhir_twin.rules.consent import consent_refusal, without_record
 from fhir_twin.simulation import propose_scenarios, simulate
 
 T = TypeVar("T")
@@ -77,6 +78,8 @@ def run(
     clock = _Clock()
     k = knowledge
     chart = clock.time("read", lambda: read_chart(bundle, as_of, patient=patient, completeness=completeness))
+    if consent_refusal(chart.consents, as_of):  # CN-4: asked before anything is made of the record
+        chart = without_record(chart)
     coded = clock.time("code", lambda: code_chart(chart, k.coder, k.concept_maps))
     twin = clock.time("assimilate", lambda: build_twin(coded, k.biomarkers))
     proposals = clock.time("propose", lambda: propose_scenarios(coded, twin, k.interventions, k.safety))

@@ -20,6 +20,7 @@ from fhir_twin.errors import Issue, TwinError
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.written import Written
 from fhir_twin.pipeline import LABEL, Run, run
+from fhir_twin.rules.consent import consent_refusal
 
 if TYPE_CHECKING:  # the reading machinery (requests) is loaded by wiring only
     from fhir_twin.transport.protocols import Resource
@@ -110,13 +111,13 @@ class TwinService:
                         fetched.bundle,
                         self.knowledge,
                         as_of,
-                        patient=patient,
+                        patient=fetched.patient or patient,
                         completeness=fetched.completeness,
                         base=self.source.base,
                         label=self._label,
                     )
                 with _timed(seconds, "write"):
-                    written = self._write(patient, done, dry_run)
+                    written = self._write(fetched.patient or patient, done, as_of, dry_run)
             except TwinError as error:
                 log.failure("patient.failed", error, patient=log.opaque(patient), code=error.code)
                 return Outcome(patient, "failed", done, fetched, None, error, seconds)
@@ -144,8 +145,9 @@ class TwinService:
         with ThreadPoolExecutor(max_workers=workers) as pool:
             yield from pool.map(work, patients)
 
-    def _write(self, patient: str, done: Run, dry_run: bool) -> Written | None:
-        if self.sink is None:
+    def _write(self, patient: str, done: Run, as_of: datetime, dry_run: bool) -> Written | None:
+        """None when there is nowhere to write to, or the patient's consent forbids it (CN-4: asked again here)."""
+        if self.sink is None or consent_refusal(done.chart.consents, as_of):
             return None
         return self.sink.write(patient, done.output, dry_run=dry_run)
 

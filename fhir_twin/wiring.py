@@ -16,6 +16,10 @@ from fhir_twin.transport.login import Authorization, basic, bearer, token_file
 from fhir_twin.transport.plan_writer import PlanWriter
 from fhir_twin.transport.pull import ServerSource
 from fhir_twin.transport.retry import RetryPolicy
+from terminology import Terminology, open_terminology
+from terminology.build import default_cache
+from terminology.importers.icd10cm import installed_tabular
+from terminology.library import import_release
 
 
 def open_service(settings: Settings, knowledge: Knowledge | None = None) -> TwinService:
@@ -53,6 +57,18 @@ def open_knowledge(settings: Settings) -> Knowledge:
     return load_knowledge(settings.path("knowledge"), settings.path("cache"))
 
 
+def release_folder(settings: Settings) -> Path:
+    """Where imported terminology releases are kept."""
+    return settings.path("terminology") or (settings.path("cache") or default_cache()) / "releases"
+
+
+def open_library(settings: Settings) -> Terminology:
+    """Every imported release, and ICD-10-CM (public domain), which is imported at the first call."""
+    folder = release_folder(settings)
+    import_release("icd10cm", installed_tabular(), folder)
+    return open_terminology(folder)
+
+
 def open_server(settings: Settings) -> FhirServer:
     """A client of the FHIR server of `settings`; nothing is sent yet."""
     if not settings.text("server"):
@@ -63,6 +79,7 @@ def open_server(settings: Settings) -> FhirServer:
         ca_bundle=settings.path("ca_bundle"),
         limits=Limits(read=settings.number("timeout"), max_bytes=settings.integer("max_bytes")),
         retry=RetryPolicy(attempts=settings.integer("retries"), budget=settings.number("retry_budget")),
+        rate=settings.number("rate"),
         on_wait=_tell,
     )
     return FhirServer(

@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", action="store_true", help="load fhir-twin's own synthetic sample patients"
     )
+    parser.add_argument("--skip", type=int, default=0, metavar="N", help="leave out the first N bundles")
     add_settings(parser, *SETTINGS)
 
 
@@ -33,6 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidInput("say what to load: files, folders, or --samples")
     server = open_server(settings)
     bundles = load_bundles(datetime.now(UTC).date()) if arguments.samples else []
-    loaded = load(server, bundles, arguments.files, progress=lambda text: print(text, file=sys.stderr))
+
+    def told(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    loaded = load(server, bundles, arguments.files, skip=arguments.skip, progress=told)
     print(f"loaded {loaded} bundles into {server.base}")
     return 0

@@ -18,7 +18,7 @@ from fhir_twin.settings import Settings, load_settings
 from fhir_twin.wiring import open_files, open_service
 
 SETTINGS = (
-    "server", "token", "token_file", "basic_auth", "ca_bundle", "timeout", "retries", "page_size",
+    "server", "token", "token_file", "basic_auth", "ca_bundle", "timeout", "retries", "rate", "page_size",
     "threads", "post_search", "ai_label", "knowledge", "cache", "log_level",
 )  # fmt: skip
 SEAMS = ("chart", "coded", "twin", "plan")

@@ -11,7 +11,7 @@ from fhir_twin import log
 from fhir_twin.cli import add_settings
 from fhir_twin.settings import OPTIONS, Settings, load_settings
 from fhir_twin.web import create_app
-from fhir_twin.wiring import open_service
+from fhir_twin.wiring import open_library, open_service
 
 NAMES = tuple(option.name for option in OPTIONS)
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = load_settings({name: getattr(arguments, name) for name in NAMES}, file=arguments.settings)
     log.set_up(settings.text("log_level"))
-    app = create_app(open_service(settings), settings)
+    app = create_app(open_service(settings), settings, lambda: open_library(settings))
     host, port = settings.text("host"), settings.integer("port")
     print(
         f"fhir-twin serves http://{host}:{port}/ for {settings.text('server')}", file=sys.stderr, flush=True

@@ -5,12 +5,14 @@ Checked before processing and again before writing back. No Consent found is not
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 
-from fhir_twin.model.chart import Consent, ConsentRule
+from fhir_twin.model.chart import Chart, Consent, ConsentRule
 
 BINDING = ("patient-privacy", "treatment", "")
 OUR_PURPOSES = ("TREAT",)
+_KEPT = frozenset({"patient", "as_of", "consents", "issues", "completeness"})
 OUR_ACTIONS = ("access", "use", "collect")
 
 
@@ -26,6 +28,11 @@ def consent_refusal(consents: tuple[Consent, ...], as_of: datetime) -> str:
         if reason:
             return f"{reason} ({consent.source})"
     return ""
+
+
+def without_record(chart: Chart) -> Chart:
+    """The chart of a person who does not consent: who it is and what was consented to, nothing clinical."""
+    return Chart(**{f.name: getattr(chart, f.name) for f in fields(chart) if f.name in _KEPT})
 
 
 def _refusal(consent: Consent, as_of: datetime) -> str:

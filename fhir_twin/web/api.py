@@ -14,6 +14,7 @@ from fhir_twin.pipeline import run
 from fhir_twin.service import Outcome, TwinService
 from fhir_twin.web.answers import fhir_response, json_response, outcome_response
 from fhir_twin.web.capability import capability_statement
+from fhir_twin.web.terminology_ops import terminology_capabilities
 
 blueprint = Blueprint("api", __name__)
 SEAMS = ("chart", "coded", "twin", "proposals", "trajectories", "plan", "output")
@@ -43,7 +44,13 @@ def ready() -> Response:
 
 
 @blueprint.get("/metadata")
+@blueprint.get("/fhir/metadata")
 def metadata() -> Response:
+    mode = request.args.get("mode", "full")
+    if mode not in ("full", "normative", "terminology"):
+        raise InvalidInput("mode is full, normative or terminology")
+    if mode == "terminology":
+        return fhir_response(terminology_capabilities())
     return fhir_response(capability_statement(request.url_root.rstrip("/")))
 
 

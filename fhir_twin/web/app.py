@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, g, render_template, request
@@ -15,8 +16,9 @@ from fhir_twin.errors import Issue, LoginRequired, TwinError
 from fhir_twin.fhir.write_words import biomarker_name, is_noticeable, outcome_words, unit_words
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
-from fhir_twin.web import api, facade, pages
+from fhir_twin.web import api, facade, pages, terminology_ops
 from fhir_twin.web.answers import outcome_response
+from terminology import Terminology
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -25,17 +27,22 @@ CSP = (
 OPEN_ROUTES = frozenset({"api.health", "api.metadata", "static"})
 
 
-def create_app(service: TwinService, settings: Settings) -> Flask:
-    """The WSGI app. Off loopback it refuses to be built without an API key: the record is behind it."""
+def create_app(
+    service: TwinService, settings: Settings, library: Callable[[], Terminology] | None = None
+) -> Flask:
+    """The WSGI app. library: opens the terminology releases at the first question to them.
+
+    Off loopback it refuses to be built without an API key: the record is behind it."""
     key = settings.text("api_key")
     if not key and not _loopback(settings.text("host")):
         raise LoginRequired("set api_key (FHIR_TWIN_API_KEY) before listening on anything but loopback")
     app = Flask("fhir_twin.web")
     app.config["MAX_CONTENT_LENGTH"] = settings.integer("max_body")
     app.config["TRUSTED_HOSTS"] = None if key else ["127.0.0.1", "localhost", "[::1]"]
-    app.extensions["fhir-twin"] = {"service": service, "settings": settings}
+    app.extensions["fhir-twin"] = {"service": service, "settings": settings, "open_library": library}
     app.register_blueprint(api.blueprint)
     app.register_blueprint(facade.blueprint)
+    app.register_blueprint(terminology_ops.blueprint)
     app.register_blueprint(pages.blueprint)
     app.jinja_env.globals["version"] = __version__
     app.jinja_env.filters.update(outcome=outcome_words, biomarker=biomarker_name, unit=unit_words)

@@ -26,8 +26,9 @@ def capability_statement(base: str) -> dict[str, Any]:
         "rest": [
             {
                 "mode": "server",
-                "documentation": "Plans are written to the FHIR server that the patient lives on. Here: this "
-                "statement, and a JSON API under /api (POST /api/patients/{id}/run).",
+                "documentation": "Plans are written to the FHIR server that the patient lives on. Here: knowledge, "
+                "terminology, and a JSON API under /api (POST /api/patients/{id}/run).",
+                "resource": [_served(name, operations) for name, operations in SERVED],
             },
             {
                 "mode": "client",
@@ -41,6 +42,31 @@ def capability_statement(base: str) -> dict[str, Any]:
     }
 
 
+def _served(name: str, operations: tuple[str, ...]) -> dict[str, Any]:
+    codes = INTERACTIONS.get(name, ())
+    value: dict[str, Any] = {"type": name}
+    if codes:
+        value["interaction"] = [{"code": code} for code in codes]
+    if operations:
+        base = "http://hl7.org/fhir/OperationDefinition"
+        value["operation"] = [{"name": op, "definition": f"{base}/{name}-{op}"} for op in operations]
+    return value
+
+
+INTERACTIONS = {
+    "PlanDefinition": ("read", "search-type"),
+    "ActivityDefinition": ("read", "search-type"),
+    "Library": ("read", "search-type"),
+    "CodeSystem": ("search-type",),
+}
+SERVED: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("PlanDefinition", ("apply",)),
+    ("ActivityDefinition", ()),
+    ("Library", ()),
+    ("CodeSystem", ("lookup", "validate-code", "subsumes")),
+    ("ValueSet", ("expand", "validate-code")),
+    ("ConceptMap", ("translate",)),
+)
 _READ = ("read", "search-type")
 _WRITTEN = ("read", "search-type", "create", "update")
 USED = (

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fhir_twin.sandbox.stories import load_bundles, stories
 
 from fhir_twin.cli import main
+from fhir_twin.sandbox.stories import load_bundles, stories
 
 AS_OF = ["--as-of", "2026-11-01"]
 
