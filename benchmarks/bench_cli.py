@@ -42,7 +42,9 @@ def main() -> int:
             for stage, seconds in (*done.seconds, ("whole", sum(s for _, s in done.seconds))):
                 spent[stage].append(seconds)
     for stage, seconds in spent.items():
-        print(f"{stage:<10} median {1000 * statistics.median(seconds):7.1f} ms, worst {1000 * max(seconds):7.1f} ms")
+        print(
+            f"{stage:<10} median {1000 * statistics.median(seconds):7.1f} ms, worst {1000 * max(seconds):7.1f} ms"
+        )
     ok = helped < HELP_BAR and statistics.median(spent["whole"]) < PATIENT_BAR
     print("bars met" if ok else f"BAR MISSED (help < {HELP_BAR} s, patient < {PATIENT_BAR} s)")
     return 0 if ok else 1

@@ -52,8 +52,8 @@ class GoalRule:
 class DueRule:
     """Something to do once or again and again: a screening test, or a test that the record calls for and nobody
     ordered. code: None when we have verified none (words only). when: who; unless: who not; done: what counts as
-    done, (analyte key, code or words; days it is valid); grade: USPSTF grade or "". order: smaller comes first; below 0 it cannot wait and
-    comes before every option of benefit."""
+    done, (analyte key, code or words; days it is valid); grade: USPSTF grade or "". order: smaller comes first; below
+    0 it cannot wait and comes before every option of benefit."""
 
     key: str
     kind: str

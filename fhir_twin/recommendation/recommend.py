@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fhir_twin.model.chart import PatientRecord
 from fhir_twin.model.coded import CodedChart
 from fhir_twin.model.guidelines import Gate, Guidelines
 from fhir_twin.model.intervention import Interventions
@@ -43,7 +44,7 @@ def recommend(
     empty = Plan(
         subject=twin.subject or chart.patient.source,
         as_of=chart.as_of,
-        patient_label=chart.patient.name,
+        patient_label=_label(chart.patient),
         knowledge_version=version,
         model_version=twin.model_version,
     )
@@ -52,6 +53,19 @@ def recommend(
         return replace(empty, refused=refused, completeness=chart.completeness)
     case = make_case(coded, twin, proposals, trajectories, interventions, guidelines, safety)
     return _plan(empty, case)
+
+
+def _label(patient: PatientRecord) -> str:
+    """Name, birth date as far as it is known, and sex: enough to notice that a plan lies in the wrong chart."""
+    born = patient.birth_date
+    if born is None:
+        when = "birth date unknown"
+    else:
+        shown = {"year": f"{born:%Y}", "month": f"{born:%Y-%m}"}.get(
+            patient.birth_precision, f"{born:%Y-%m-%d}"
+        )
+        when = f"born {shown}"
+    return ", ".join(part for part in (patient.name, when, patient.sex) if part)
 
 
 def _plan(empty: Plan, case: Case) -> Plan:
