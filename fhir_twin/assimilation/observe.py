@@ -37,7 +37,7 @@ def observe(coded: CodedChart, known: BiomarkerSet) -> tuple[tuple[Point, ...], 
         if point is not None:
             ranks[len(points)] = (_RANK.get(measurement.measurement.status, 3), position)
             points.append(point)
-    points = _collapse(points, ranks)
+    points = _collapse(_without_crossed_pairs(points), ranks)
     points.sort(key=by_time)
     return tuple(points), tuple(_issues(points))
 
@@ -117,6 +117,21 @@ def _unusable(m: Measurement, key: str, code: Code, as_of: datetime) -> str:
     return ""
 
 
+def _without_crossed_pairs(points: list[Point]) -> list[Point]:
+    """A diastolic that is not below the systolic of the same reading: one of them is a slip, nobody can say which."""
+    pairs: dict[tuple[str, datetime | None], dict[str, float]] = {}
+    for point in points:
+        if point.used and point.bound is None and point.biomarker in ("sbp", "dbp"):
+            pairs.setdefault((point.source, point.time), {})[point.biomarker] = point.value
+    crossed = {k for k, pair in pairs.items() if len(pair) == 2 and pair["dbp"] >= pair["sbp"]}
+    return [
+        replace(p, used=False, reason="crossed-pair")
+        if p.used and p.biomarker in ("sbp", "dbp") and (p.source, p.time) in crossed
+        else p
+        for p in points
+    ]
+
+
 def _collapse(points: list[Point], ranks: dict[int, tuple[int, int]]) -> list[Point]:
     """OB-8: the same analyte, value and time told by several sources counts once; the most final, then the first
     in the chart, is kept. A copy dated only to the day (midnight) equals a timed one of that day."""
@@ -174,6 +189,11 @@ def _issues(points: Iterable[Point]) -> Iterable[Issue]:
             "warning",
             "conflict",
             "the specimen does not fit the code: the value was not used",
+        ),
+        "crossed-pair": (
+            "warning",
+            "conflict",
+            "the diastolic pressure is not below the systolic: neither was used",
         ),
         "no-time": ("warning", "incomplete", "no time: the value was not used"),
     }

@@ -9,6 +9,7 @@ from collections.abc import Container
 from dataclasses import replace
 
 from fhir_twin.coding.icd import ICD10, dotted
+from fhir_twin.model.check_digits import loinc_digit
 from fhir_twin.model.codes import ATC, ICD9CM, ICD10CM, LOINC, RXNORM, SNOMED, URI_OF_OID, Coding, Concept
 
 _NAMES = {
@@ -26,6 +27,7 @@ _MEANT = {name: system for system, names in _NAMES.items() for name in names} | 
     oid.removeprefix("urn:oid:"): uri for oid, uri in URI_OF_OID.items()
 }
 _ICD_WITH_DOT = re.compile(r"[A-Za-z][0-9][0-9A-Za-z]\.[0-9A-Za-z]{1,4}")
+_LOINC = re.compile(r"\d{3,6}-\d")
 _ICD_LETTER = re.compile(r"[A-TV-Za-tv-z][0-9][0-9A-Za-z](?:\.?[0-9A-Za-z]{1,4})?")
 
 
@@ -51,6 +53,8 @@ def _coding(coding: Coding, snomed_codes: Container[str]) -> Coding:
         system = ICD10CM
     elif system in (ICD10CM, "") and code.isdigit() and len(code) > 5 and code in snomed_codes:
         system = SNOMED
+    elif system == "" and _LOINC.fullmatch(code) and loinc_digit(code):
+        system = LOINC
     elif system == "" and _ICD_WITH_DOT.fullmatch(code) and dotted(code):
         system = ICD10CM
     if (system, code) == (coding.system, coding.code):

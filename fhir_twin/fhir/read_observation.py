@@ -16,13 +16,16 @@ from fhir_twin.fhir.read_genes import is_gene_result, read_gene
 from fhir_twin.fhir.read_setting import find_setting, is_patient_supplied
 from fhir_twin.fhir.read_values import has_value, pressure_in_text, read_value
 from fhir_twin.model.chart import GeneResult, Measurement, Setting
-from fhir_twin.model.codes import LOINC, UCUM, Coding, Concept
+from fhir_twin.model.codes import LOINC, SNOMED, UCUM, Coding, Concept
 
 # OB-1: a result that stands; "preliminary" stands with a flag. The others are no values of the patient.
 USED_STATUSES = frozenset(["final", "amended", "corrected", "preliminary"])
 # OB-11: blood pressure panels (85354-9; obsolete 55284-4, 35094-2) and the average panel 96607-7.
 PRESSURE_PANELS = frozenset(["85354-9", "55284-4", "35094-2"])
 AVERAGE_PANELS = frozenset(["96607-7"])
+# The same pair under another code or in words: SNOMED CT blood pressure (observable entity), "BP".
+_PRESSURE_SNOMED = frozenset(["75367002", "364090009"])
+_PRESSURE_WORDS = frozenset(["blood pressure", "bp", "blood pressure panel", "systolic/diastolic"])
 _SYSTOLIC = Concept((Coding(LOINC, "8480-6", "Systolic blood pressure"),))
 _DIASTOLIC = Concept((Coding(LOINC, "8462-4", "Diastolic blood pressure"),))
 
@@ -160,8 +163,8 @@ def _measurements(
     if elements.is_empty(concept) and not given.component:
         context.issues.add("warning", "required", "Observation without a code: not used", shared.source)
         return []
-    panel_codes = {c.code for c in concept.codings if c.system == LOINC}
-    if given.value_string is not None and panel_codes & PRESSURE_PANELS:
+    panel_codes = {c.code for c in concept.codings if c.system in (LOINC, "")}
+    if given.value_string is not None and (panel_codes & PRESSURE_PANELS or _names_pressure(concept)):
         pair = pressure_in_text(given.value_string)
         if pair is not None:
             return _pressure_pair(pair, concept, shared)
@@ -174,6 +177,15 @@ def _measurements(
     for component in given.component:
         found += _component(component, concept, shared, context)
     return found
+
+
+def _names_pressure(concept: Concept) -> bool:
+    """Without a LOINC code: a SNOMED CT code or words that mean the pair and nothing else."""
+    if any(c.system == LOINC for c in concept.codings):
+        return False
+    if any(c.system == SNOMED and c.code in _PRESSURE_SNOMED for c in concept.codings):
+        return True
+    return " ".join(concept.label.lower().split()) in _PRESSURE_WORDS
 
 
 def _component(given: k.Value, panel: Concept, shared: _Shared, context: Context) -> list[Measurement]:

@@ -12,7 +12,9 @@ from fhir_twin.fhir import structs_clinical as k
 from fhir_twin.model.chart import Comparator
 from fhir_twin.model.codes import UCUM, Concept
 
-_BP_TEXT = re.compile(r"\s*(\d{2,3})\s*/\s*(\d{2,3})\s*(?:mm\s*\[?hg\]?)?\s*", re.IGNORECASE | re.ASCII)
+_BP_TEXT = re.compile(
+    r"\s*(?:bp\s*:?\s*)?(\d{2,3})\s*/\s*(\d{2,3})\s*(?:mm\s*\[?hg\]?)?\s*", re.IGNORECASE | re.ASCII
+)
 
 
 @dataclass(slots=True, repr=False)

@@ -118,3 +118,17 @@ def test_urea_is_not_urea_nitrogen() -> None:
         twin = build_twin(chart(measured("urea", loinc, number, unit, at(2024, 3))), KNOWN)
         (point,) = [p for p in twin.points if p.biomarker == "bun"]
         assert point.used and point.value == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("systolic", "diastolic", "used"), [(80, 130, False), (90, 90, False), (130, 80, True)]
+)
+def test_a_crossed_pair_of_pressures_is_not_used(systolic: int, diastolic: int, used: bool) -> None:
+    """Nobody can say which of the two was the slip."""
+    both = (
+        measured("bp", "8480-6", systolic, "mm[Hg]", at(2024, 3)),
+        measured("bp", "8462-4", diastolic, "mm[Hg]", at(2024, 3)),
+    )
+    twin = build_twin(chart(*both), KNOWN)
+    assert [(p.used, p.reason) for p in twin.points] == [(used, "" if used else "crossed-pair")] * 2
+    assert any("diastolic" in i.diagnostics for i in twin.issues) is not used

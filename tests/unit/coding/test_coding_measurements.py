@@ -84,3 +84,9 @@ def test_an_unknown_name_with_a_number_is_said_one_without_is_not():
 @pytest.mark.parametrize(("name", "expected"), [("creatnine level", ("2160-0",)), ("maybe glucoze", ())])
 def test_what_no_name_matches_is_asked_of_the_coder(name, expected):
     assert code(words(name))[0].loinc == expected
+
+
+@pytest.mark.parametrize(("code_", "meant"), [("2823-3", ("2823-3",)), ("2823-4", ()), ("K", ())])
+def test_a_code_without_a_system_is_loinc_by_its_check_digit(code_, meant):
+    """OB-12: the system may be missing; a number that only looks like a LOINC code is none."""
+    assert code(coded("", code_, ""))[0].loinc == meant
