@@ -23,6 +23,7 @@ _KEEP = 10
 _MEASURES = frozenset(("ef", "lvef", "bmi", "a1c", "hba1c", "egfr", "gfr", "bp", "psa", "fev1", "meld"))
 _UNITS = frozenset(("cm", "mm", "ppd", "yrs", "yr", "years", "year", "yo", "lbs", "kg", "mg", "pack"))
 _SURE = 0.9
+_JUST_BELOW = 0.995  # of several terms with the same words, the one that the exact key names stands first
 _ENCODER_SHARE = 0.3
 Encoder = Callable[[Sequence[str]], "npt.ArrayLike"]
 _FAR = 0.45  # a term so far behind the best is not looked at
@@ -144,8 +145,7 @@ class Ranker:
             if value <= 0.0 or code in seen or (value < least and term != exact):
                 continue
             seen.add(code)
-            if term == exact:
-                value = max(value, 1.0)
+            value = max(value, 1.0) if term == exact else min(value, _JUST_BELOW)
             if codes.leaf[code]:
                 leaf = Leaf(code, value, term, -1)
                 if value >= _WORTH:
