@@ -237,7 +237,7 @@ _WORDS = [
     "credit",
     "payment",
     "price",
-]  # noqa: E501
+]
 
 
 def noise(count: int, seed: int) -> list[Phrase]:
