@@ -14,6 +14,7 @@ STATUS_DAYS = 300  # a pregnancy or breast-feeding status older than this says n
 
 UNKNOWN_ANSWER = "An answer about smoking, pregnancy or breast-feeding could not be understood"
 DIFFERENT = "Two answers of the same time about smoking differ; the one that says more tobacco was taken"
+ONCE_SMOKED = "The newest answer about smoking is never, an older one says smoker; former was taken"
 UNUSABLE = ("entered-in-error", "cancelled")
 PLAUSIBLE = {
     "pack-years": 300.0,
@@ -95,6 +96,9 @@ def _smoking(
         if len({meaning for _, meaning, _ in last}) > 1:
             desk.note("warning", "conflict", DIFFERENT, last[0][2])
         time, meaning, source = min(last, key=lambda a: (_MORE_TOBACCO.index(a[1]), a[2]))
+        if meaning == "never" and any(a[1] in ("current", "former") for a in answers):
+            desk.note("warning", "conflict", ONCE_SMOKED, source)
+            meaning = "former"
         return meaning, source, time
     for problem in problems:
         if problem.holds and "tobacco-use" in problem.groups:

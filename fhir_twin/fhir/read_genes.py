@@ -16,6 +16,8 @@ from fhir_twin.model.codes import HGNC, LOINC, Concept
 
 # Genotype, haplotype, variant; effect on metabolism, on efficacy, overall interpretation (legacy).
 CODES = frozenset(["84413-4", "84414-2", "69548-6", "53040-2", "51961-1", "51968-6", "40425-1", "50398-7"])
+# Laboratories' codes that name their gene (GX-2).
+_GENE_OF_CODE = {"40425-1": "CYP2D6", "50398-7": "CYP2D6"}
 GENE_STUDIED, PHENOTYPE = "48018-6", "81259-4"
 IMPLICATION = "therapeutic-implication"
 _LEGACY_EFFECT = frozenset(["53040-2", "51961-1"])
@@ -44,6 +46,8 @@ _GENE = re.compile(
 )
 _ALLELE = r"\*\d{1,3}(?:[A-Z]{1,2}(?![a-z]))?(?:\s?x\s?(?:N|\d{1,2}))?"
 _DIPLOTYPE = re.compile(rf"({_ALLELE})\s*/\s*({_ALLELE})")
+# "CYP2C19*2/CYP2C19*3": the gene may be said twice.
+_GENE_AGAIN = re.compile(r"\b([A-Z0-9]{2,10})(\*\d[^/\s]{0,12})\s?/\s?\1(?=\*)")
 _HLA = re.compile(r"HLA-[AB]\*\d{2,3}:\d{2,3}(?::\d{2,3})?", re.IGNORECASE)
 _METABOLIZER = re.compile(
     r"\b(ultra-?\s?rapid|rapid|normal|extensive|intermediate|poor)\s+metaboli[sz]er", re.IGNORECASE
@@ -75,9 +79,14 @@ def read_gene(given: k.Observation, source: str, time: datetime | None, context:
     """The findings of one Observation; empty (said) when it names no gene that can be told."""
     code, value = elements.concept(given.code), elements.concept(given.value_codeable_concept)
     notes = " ".join(n.text for n in given.note if n.text)
-    text = " ".join(t for t in (value.text or _words(value), (given.value_string or "").strip()) if t)
+    said = value.text or _words(value) or _stars(value)
+    text = " ".join(t for t in (said, (given.value_string or "").strip()) if t)
     found = _components(given)
+    asked = _HLA.search(_words(code))
+    if asked and text and not _HLA.search(text):  # "HLA-B*57:01" asked, "Positive" answered
+        text = f"{asked[0].upper()} {text}"
     found.gene = found.gene or gene_in_text(_words(code)) or gene_in_text(text) or gene_in_text(notes)
+    found.gene = found.gene or next((_GENE_OF_CODE[c] for c in code.codes(LOINC) if c in _GENE_OF_CODE), "")
     if not found.gene:
         found.gene = _derived_gene(given, context)
     _from_value(found, value, f"{text} {notes}".strip())
@@ -121,12 +130,16 @@ def _components(given: k.Observation) -> _Found:
 
 def _from_value(found: _Found, value: Concept, words: str) -> None:
     """Diplotype and phenotype from the value, where the components did not say them."""
-    stars = next((c.display or c.code for c in value.codings if c.system == PHARMVAR), "")
-    found.diplotype = found.diplotype or diplotype_in_text(f"{stars} {words}")
+    found.diplotype = found.diplotype or diplotype_in_text(f"{_stars(value)} {words}")
     if not found.phenotype:
         found.phenotype, found.phenotype_code = _phenotype(value)
     if not found.phenotype:
         found.phenotype = phenotype_in_text(words)
+
+
+def _stars(value: Concept) -> str:
+    """What a PharmVar coding says: its display, else its code ("CYP2C19*2/*3")."""
+    return next((c.display or c.code for c in value.codings if c.system == PHARMVAR), "")
 
 
 def _phenotype(value: Concept) -> tuple[str, str]:
@@ -170,7 +183,7 @@ def gene_in_text(text: str) -> str:
 
 def diplotype_in_text(text: str) -> str:
     """ "*1/*2", "*1/*4x2", "HLA-B*57:01" as written, blanks left out; "" when there is none."""
-    found = _DIPLOTYPE.search(text)
+    found = _DIPLOTYPE.search(_GENE_AGAIN.sub(r"\1\2/", text))
     if found:
         return f"{found[1]}/{found[2]}".replace(" ", "")
     allele = _HLA.search(text)

@@ -167,3 +167,19 @@ def test_a_pregnancy_answer_nobody_understands_is_said():
     found, issues = social(measured(PREGNANCY, coded=words("see sheet")))
     assert found.pregnant is None
     assert [i.code for i in issues] == ["code-invalid"]
+
+
+def test_a_never_after_a_smoker_is_a_former_smoker_and_said():
+    old = measured(STATUS, 1, coded=snomed("449868002"), time=AS_OF - timedelta(days=900))
+    found, issues = social(old, measured(STATUS, 2, coded=snomed("266919005"), time=AS_OF))
+    assert (found.smoking, found.smoking_source) == ("former", "Observation/2")
+    assert [i.code for i in issues] == ["conflict"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "pregnant"), [("LA15173-0", True), ("LA26683-5", False), ("LA4489-6", None)]
+)
+def test_the_three_answers_of_the_pregnancy_question(answer, pregnant):
+    """PG-1: LOINC's own answer list of 82810-3."""
+    found, issues = social(measured(PREGNANCY, coded=coded(LOINC, answer)))
+    assert found.pregnant is pregnant and issues == ()

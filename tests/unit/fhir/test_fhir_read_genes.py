@@ -163,3 +163,26 @@ def test_phenotypes(text: str, expected: str) -> None:
 def test_several_genes_in_one_text() -> None:
     found = genes_in_text("Panel: CYP2C19 *2/*2 (poor metabolizer); CYP2D6 *1/*1; TPMT not tested", "x", None)
     assert [told(g)[:3] for g in found] == [("CYP2C19", "*2/*2", "poor metabolizer"), ("CYP2D6", "*1/*1", "")]
+
+
+@pytest.mark.parametrize(("code", "value"), [("40425-1", "*4/*4"), ("50398-7", "Poor metabolizer")])
+def test_a_code_that_names_its_gene_needs_no_words(code: str, value: str) -> None:
+    """GX-2: CYP2D6 genotype 40425-1, interpretation 50398-7."""
+    assert finding(of=code, valueString=value).gene == "CYP2D6"
+
+
+@pytest.mark.parametrize("answer", ["Positive", "Negative", "Not detected"])
+def test_an_allele_asked_for_and_an_answer_belong_together(answer: str) -> None:
+    """GX-3: "HLA-B*57:01 [Presence]" - "Positive": neither says anything without the other."""
+    found = finding(code={"text": "HLA-B*57:01 [Presence]"}, valueString=answer)
+    assert (found.gene, found.text) == ("HLA-B", f"HLA-B*57:01 {answer}")
+
+
+@pytest.mark.parametrize("code", ["CYP2C19*2/*3", "CYP2C19*2/CYP2C19*3"])
+def test_a_pharmvar_code_without_display(code: str) -> None:
+    found = finding(valueCodeableConcept=coded(code, "http://www.pharmvar.org"))
+    assert told(found) == ("CYP2C19", "*2/*3", "", "")
+
+
+def test_two_genes_are_not_joined_to_one_diplotype() -> None:
+    assert diplotype_in_text("CYP2C19*2/CYP2D6*3") == ""
