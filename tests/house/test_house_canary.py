@@ -91,7 +91,13 @@ def canary_bundle() -> dict[str, Any]:
             "description": {"text": CANARY},
             "target": CANARY,
         },
-        {"resourceType": "Consent", "id": "k1", "status": "active", "patient": me, "scope": CANARY},
+        {
+            "resourceType": "Consent",
+            "id": "k1",
+            "status": "draft",
+            "patient": me,
+            "category": [{"text": CANARY}],
+        },
         {"resourceType": CANARY, "id": "x1"},
         {"resourceType": [CANARY]},
         CANARY,
@@ -170,6 +176,7 @@ def test_repr_of_what_holds_phi_is_silent(knowledge: Knowledge) -> None:
         lambda b: b["entry"][0]["resource"].update(birthDate=CANARY),
         lambda b: b["entry"][0]["resource"].update(id=5),
         lambda b: b["entry"][0]["resource"].update(deceasedBoolean=CANARY),
+        lambda b: b["entry"][14]["resource"].update(status="active", scope=CANARY),
     ],
 )
 def test_errors_of_a_bad_bundle_quote_nothing(spoil: Any, knowledge: Knowledge, heard: io.StringIO) -> None:
