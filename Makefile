@@ -7,7 +7,7 @@ HAPI_PORT ?= 8090
 HAPI := tests/hapi/server
 OUT ?= out
 
-.PHONY: help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
+.PHONY: validate help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,7 @@ golden: $(STAMP)  ## rewrite the golden files of tests/stage; read the diff befo
 	FHIR_TWIN_OUT=golden $(BIN)/python -m pytest -q tests/stage
 
 bench: $(STAMP)  ## benchmarks: each prints ratios against a named peer in the same run
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,bench]'
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 $(HAPI)/target/hapi-server-1.jar: $(HAPI)/pom.xml $(wildcard $(HAPI)/src/main/java/hapi/*.java)
@@ -66,6 +67,9 @@ sandbox: $(STAMP)  ## only the sandbox FHIR server
 
 image:  ## the container image (needs a Docker engine)
 	docker build -t fhir-twin .
+
+validate: $(STAMP)  ## the scientific checks, as a report with plots (out/validation/report.html)
+	$(BIN)/fhir-twin validate --out $(OUT)/validation
 
 docs: $(STAMP)  ## make the generated pages of docs/ anew (settings)
 	$(BIN)/python docs/make_settings.py
