@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from fhir_twin.coding.findings import Desk
+from fhir_twin.coding.words import tokens
 from fhir_twin.model.chart import Measurement
 from fhir_twin.model.coded import CodedMeasurement
 from fhir_twin.model.codes import LOINC, Concept
+from terminology.decision import CodingDecision
 
 BY_NAME = 0.95
+SHORTHAND = "shorthand:"  # how the coder's record names an abbreviation that it wrote out
+LEAST_SHARE = 0.6  # of a word's letters that must be there before the coder's completion of it is believed
 UNKNOWN = "A result without a known code could not be recognised by its name; it is not used"
 
 
@@ -47,10 +51,28 @@ class LabCoder:
             text = f"{names[0]}, {specimen}" if specimen else names[0]
             decision = desk.whole(text, "lab", measurement.source, "code")
             chosen = tuple(c.code for c in decision.chosen if c.system == LOINC)
-            if chosen and decision.confidence >= desk.maps.accept_from:
+            accepted = decision.confidence >= desk.maps.accept_from
+            if chosen and accepted and _is_all_said(text, decision):
                 return chosen, decision.confidence
             desk.note("information", "not-found", UNKNOWN, measurement.source)
         return (), 0.0
+
+
+def _is_all_said(name: str, decision: CodingDecision) -> bool:
+    """False when the coder had to drop a letter or to finish a short beginning: hemoglobin C, protein S and "stat" are
+    other things than hemoglobin, protein and stature, though they look alike."""
+    known = tokens(decision.chosen[0].matched)
+    if not known:
+        return True
+    short = {
+        w for step in decision.steps if step.startswith(SHORTHAND) for w in tokens(step[len(SHORTHAND) :])
+    }
+    for word in tokens(name):
+        whole = next((k for k in known if k != word and k.startswith(word) and word not in known), "")
+        cut = bool(whole) and word not in short and len(word) < LEAST_SHARE * len(whole)
+        if cut or (len(word) == 1 and word not in known):
+            return False
+    return True
 
 
 def _specimen(measurement: Measurement) -> str:

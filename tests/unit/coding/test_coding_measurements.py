@@ -8,7 +8,9 @@ import pytest
 from coding_charts import SmallCoder, chart, coded, loinc, measured, words
 
 from fhir_twin.coding import code_chart, load_concept_maps
+from fhir_twin.model.codes import LOINC
 from mappings import Source
+from terminology.decision import Candidate, CodingDecision
 
 MAPS = load_concept_maps(Source())
 
@@ -90,3 +92,35 @@ def test_what_no_name_matches_is_asked_of_the_coder(name, expected):
 def test_a_code_without_a_system_is_loinc_by_its_check_digit(code_, meant):
     """OB-12: the system may be missing; a number that only looks like a LOINC code is none."""
     assert code(coded("", code_, ""))[0].loinc == meant
+
+
+class _Lenient(SmallCoder):
+    """Finds `matched` for everything, as a coder does that drops what it cannot place."""
+
+    def __init__(self, matched, *steps):
+        self.matched, self.steps = matched, steps
+
+    def code(self, text, kind):
+        found = Candidate(LOINC, "2160-0", self.matched, 0.95, matched=self.matched)
+        return CodingDecision(
+            text, kind, (0, len(text)), "present", (found,), (found,), 0.95, "retrieval", steps=self.steps
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "matched", "steps", "taken"),
+    [
+        ("Hemoglobin C", "Hemoglobin", ("shorthand: c",), False),
+        ("Protein S", "Protein/creatinine, urine", ("shorthand: s",), False),
+        ("L", "LVEF", ("shorthand: l",), False),
+        ("Stat", "Stature", ("spelling: stat -> stature",), False),
+        ("Glyco A", "Glycohemoglobin", (), False),
+        ("Triglycer", "Triglycerides", (), True),
+        ("Vit D 25-OH", "25-OH vitamin D", ("shorthand: vit d",), True),
+        ("body wt", "Body weight", ("shorthand: wt",), True),
+    ],
+)
+def test_a_dropped_letter_or_a_finished_beginning_is_another_analyte(name, matched, steps, taken):
+    given = chart(measurements=(measured(words(name), value=Decimal(5)),))
+    found = code_chart(given, _Lenient(matched, *steps), MAPS)
+    assert bool(found.measurements[0].loinc) is taken
