@@ -8,54 +8,17 @@ fitted on out-of-fold scores. Data: Breast Cancer Wisconsin (Diagnostic), 569 as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fhir_twin.errors import InvalidInput
+from fhir_twin.model.tumour import TumourModel
+
+__all__ = ["TumourModel", "contributions", "malignancy", "train", "train_on_wisconsin"]
 
 Array = NDArray[np.float64]
 PENALTY_C = 3.0
 OFFSET = 1e-3  # concavity can be exactly 0
-
-
-@dataclass(frozen=True, slots=True)
-class TumourModel:
-    """features: names in order (30). lows, highs: range of each in the training data; outside it is refused.
-    mean, scale: of log(feature + OFFSET). slope, shift: recalibration of the logit."""
-
-    version: str
-    features: tuple[str, ...]
-    lows: tuple[float, ...]
-    highs: tuple[float, ...]
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    weights: tuple[float, ...]
-    intercept: float
-    slope: float
-    shift: float
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> TumourModel:
-        """Raises ValueError when the file is not this model: only numbers and names are accepted."""
-        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        model = cls(**known)
-        numbers = (*model.lows, *model.highs, *model.mean, *model.scale, *model.weights)
-        sizes = {
-            len(x) for x in (model.features, model.lows, model.highs, model.mean, model.scale, model.weights)
-        }
-        scalars = (model.intercept, model.slope, model.shift)
-        if sizes != {30} or not all(
-            isinstance(x, int | float) and np.isfinite(x) for x in (*numbers, *scalars)
-        ):
-            raise ValueError("tumour model: 30 finite numbers are needed in each row")
-        return model
 
 
 def malignancy(model: TumourModel, features: ArrayLike) -> Array:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from fhir_twin.model.codes import Coding
 from fhir_twin.model.rules import Predicate
+from fhir_twin.model.tumour import TumourModel
 
 InterventionKind = Literal["medication", "lifestyle", "test", "screening", "referral", "education", "stop"]
 CostBand = Literal["none", "low", "medium", "high", "very-high"]
@@ -227,10 +228,26 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class DiabetesRate:
+    """Yearly hazard of diabetes in an untreated trial arm with its 95 % CI, how long it holds, who was enrolled
+    (years, kg/m2, mg/dL)."""
+
+    rate: float
+    low: float
+    high: float
+    horizon_years: float
+    least_age: float
+    least_bmi: float
+    least_fasting_glucose: float
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcomes:
     """What the simulation needs besides interventions: trial ratios per unit of biomarker, site recalibrations,
     region of the kidney and SCORE2 equations, citations, utilities (outcome, loss per year after it, standard
-    error, source), mortality (sex, probability of death within a year from age 18 on)."""
+    error, source), mortality (sex, probability of death within a year from age 18 on), diabetes onset, the
+    aspirate classifier (mappings/outcomes/tumour-fna.json)."""
 
     trial_ratios: tuple[TrialRatio, ...]
     calibrations: tuple[Calibration, ...] = ()
@@ -239,3 +256,5 @@ class Outcomes:
     citations: tuple[tuple[str, Evidence], ...] = ()
     utilities: tuple[tuple[str, float, float, Evidence], ...] = ()
     mortality: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    diabetes: DiabetesRate | None = None
+    tumour: TumourModel | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhir_twin.model.intervention import Calibration, Evidence, Outcomes, TrialRatio
+from fhir_twin.model.intervention import Calibration, DiabetesRate, Evidence, Outcomes, TrialRatio
+from fhir_twin.model.tumour import TumourModel
 from fhir_twin.simulation.load import OUTCOMES, evidence_of
 from mappings import Source
 
@@ -34,7 +35,35 @@ def load_outcomes(source: Source) -> Outcomes:
         citations=_citations(tables),
         utilities=_utilities(tables.get("utilities.toml", {})),
         mortality=_mortality(dict(source.csv(FOLDER)).get("life-table.csv", [])),
+        diabetes=_diabetes(tables.get("diabetes.toml")),
+        tumour=_tumour(dict(source.json(FOLDER)).get("tumour-fna.json")),
     )
+
+
+def _diabetes(table: dict[str, Any] | None) -> DiabetesRate | None:
+    """None without the file or when not all of its evidence is verified."""
+    if table is None:
+        return None
+    where = f"{FOLDER}/diabetes.toml"
+    evidence = {e.key: e for e in evidence_of(where, table.get("evidence", []))}
+    row = dict(table["baseline"])
+    cited = tuple(row.pop("evidence"))
+    if not cited or any(key not in evidence for key in cited):
+        raise ValueError(f"{where}: the baseline cites no or an unknown evidence key")
+    found = DiabetesRate(**row, evidence=cited)
+    if not 0.0 < found.low < found.rate < found.high or found.horizon_years <= 0.0:
+        raise ValueError(f"{where}: the baseline needs 0 < low < rate < high and a horizon")
+    return found if all(evidence[key].verified for key in cited) else None
+
+
+def _tumour(value: Any) -> TumourModel | None:
+    """Raises ValueError when the file is there but is not such a model."""
+    if value is None:
+        return None
+    try:
+        return TumourModel.from_json(value)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"{FOLDER}/tumour-fna.json: not the classifier's numbers") from error
 
 
 def _ratios(table: dict[str, Any]) -> tuple[TrialRatio, ...]:

@@ -19,6 +19,7 @@ from fhir_twin.model.scenario import CONTINUE, EventRisk, Scenario, Trajectory
 from fhir_twin.model.twin import Z80, Array, Twin, readonly
 from fhir_twin.simulation.baseline import Baseline, baselines, long_term
 from fhir_twin.simulation.course import natural_course
+from fhir_twin.simulation.diabetes import counted_as, diabetes_onset
 from fhir_twin.simulation.draws import DRAWS, posterior
 from fhir_twin.simulation.grid import edges
 from fhir_twin.simulation.mortality import death, qaly_gain
@@ -76,9 +77,12 @@ class _Case:
 
 def _open(twin: Twin, interventions: Interventions, outcomes: Outcomes, draws: int) -> _Case:
     point = {key: twin.estimate(key).mean for key in twin.biomarkers}
-    person = Person(posterior(twin, draws), point, twin.profile, _height(twin), draws, _learned(twin))
+    incident, told = diabetes_onset(twin, outcomes, draws)
+    profile = counted_as(twin.profile, incident)
+    person = Person(posterior(twin, draws), point, profile, _height(twin), draws, _learned(twin))
     base, issues = baselines(twin, person, outcomes)
-    base += death(twin.profile, outcomes, draws)
+    base += incident + death(twin.profile, outcomes, draws)
+    issues += told
     later = long_term(twin, person, outcomes)
     return _Case(twin, person, base, later, tuple(issues), interventions, outcomes)
 
