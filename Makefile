@@ -45,8 +45,8 @@ fix: $(STAMP)  ## format, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-golden: $(STAMP)  ## rewrite the golden files of tests/stage; read the diff before you commit it
-	FHIR_TWIN_OUT=golden $(BIN)/python -m pytest -q tests/stage
+golden: $(STAMP)  ## rewrite the reference simulations under version control; read the diff before you commit it
+	FHIR_TWIN_GOLDEN=1 $(BIN)/python -m pytest -q tests/science -k reference
 
 bench: $(STAMP)  ## benchmarks: each prints ratios against a named peer in the same run
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,bench]'

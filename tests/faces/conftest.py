@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from fhir_twin.sandbox.stories import load_bundles
 
 from fhir_twin.knowledge import Knowledge, load_knowledge
 from fhir_twin.sandbox import serve_sandbox
+from fhir_twin.sandbox.stories import load_bundles
 from fhir_twin.settings import load_settings
 from fhir_twin.wiring import open_server
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from fhir_twin.sandbox.stories import load_bundles, stories
 from werkzeug.serving import make_server
 
 from fhir_twin.errors import LoginRequired
 from fhir_twin.fhir.validate import validate_resource
 from fhir_twin.knowledge import Knowledge
+from fhir_twin.sandbox.stories import load_bundles, stories
 from fhir_twin.settings import load_settings
 from fhir_twin.web import create_app
 from fhir_twin.wiring import open_service
