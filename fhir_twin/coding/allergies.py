@@ -5,6 +5,7 @@ from __future__ import annotations
 from fhir_twin.coding.drug_text import LONGEST, name_drugs
 from fhir_twin.coding.drugs import DrugCatalogue
 from fhir_twin.coding.findings import Desk
+from fhir_twin.coding.respelled import is_believable
 from fhir_twin.coding.words import tokens, without_tag
 from fhir_twin.model.chart import Allergy
 from fhir_twin.model.coded import CodedAllergy
@@ -53,7 +54,7 @@ def _ask_coder(allergy: Allergy, desk: Desk) -> CodedAllergy | None:
     if not texts or any(_names_no_drug(t, desk.maps.drugs) for t in texts):
         return None
     decision = desk.whole(texts[0], "allergy", allergy.source, "code")
-    if decision.abstained or decision.confidence < desk.maps.accept_from:
+    if decision.abstained or decision.confidence < desk.maps.accept_from or not is_believable(decision.steps):
         return None
     named = name_drugs(" ; ".join(c.display for c in decision.chosen), desk.maps.drugs)
     if not named.ingredients and not named.class_words:

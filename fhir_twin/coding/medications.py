@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fhir_twin.coding.doses import daily_mg
 from fhir_twin.coding.drug_text import NamedDrug, acts_locally, name_drugs, name_of_start, strength_mg
 from fhir_twin.coding.findings import Desk
+from fhir_twin.coding.respelled import is_believable
 from fhir_twin.model.chart import Medication
 from fhir_twin.model.coded import CodedMedication
 from fhir_twin.model.codes import ATC, RXNORM, Concept
@@ -92,7 +93,7 @@ class DrugCoder:
         if not text:
             return self._finish(NamedDrug(()), words, None, 0.0, from_text=True)
         decision = self.desk.whole(text, "drug", source, "code")
-        if decision.confidence >= self.desk.maps.accept_from:
+        if decision.confidence >= self.desk.maps.accept_from and is_believable(decision.steps):
             for candidate in decision.chosen:
                 product = self._drugs.products.get(candidate.code) if candidate.system == RXNORM else None
                 named = (
