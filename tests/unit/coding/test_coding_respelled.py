@@ -25,6 +25,10 @@ OTHERS = [
     "colistin -> colestid",
     "hydrin -> hytrin",
     "adenine -> adenosine",
+    "cycloserine -> cyclosporine",
+    "pentobarbital -> phenobarbital",
+    "chloroprocaine -> chlorpromazine",
+    "pyrimethamine -> promethazine",
 ]
 
 
