@@ -16,7 +16,8 @@ SHORTEST, MIDDLING, LONG = 5, 7, 9
 
 def is_believable(steps: Iterable[str]) -> bool:
     """True when each corrected word keeps its first letter and differs by one slip (a letter changed, added, lost or
-    two swapped), or from 9 letters on by two letters lost or added; below 7 letters only by one letter lost or added ("asprin")."""
+    two swapped), or from 9 letters on by two letters lost or added; below 7 letters only by one letter lost or added
+    ("asprin")."""
     return all(_is_slip(*_pair(step)) for step in steps if step.startswith(STEP) and ARROW in step)
 
 
