@@ -20,6 +20,11 @@ from fhir_twin.model.codes import LOINC, SNOMED, UCUM, Coding, Concept
 
 # OB-1: a result that stands; "preliminary" stands with a flag. The others are no values of the patient.
 USED_STATUSES = frozenset(["final", "amended", "corrected", "preliminary"])
+# A number that is there but cannot be taken as one is said, not only left out.
+UNUSABLE = {
+    "number-out-of-range": "the number is of no size that a measured value can have: not used",
+    "unknown-comparator": "the comparator of the value is not known: not used",
+}
 # OB-11: blood pressure panels (85354-9; obsolete 55284-4, 35094-2) and the average panel 96607-7.
 PRESSURE_PANELS = frozenset(["85354-9", "55284-4", "35094-2"])
 AVERAGE_PANELS = frozenset(["96607-7"])
@@ -204,6 +209,9 @@ def _measurement(
     given: k.Observation | k.Value, concept: Concept, panel: Concept | None, shared: _Shared, context: Context
 ) -> Measurement:
     read = read_value(given)
+    for flag in read.flags:
+        if flag in UNUSABLE:
+            context.issues.add("warning", "value", UNUSABLE[flag], shared.source)
     low, high = _reference_range(given.reference_range) if given.reference_range else (None, None)
     return Measurement(
         source=shared.source,

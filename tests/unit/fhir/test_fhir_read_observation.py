@@ -408,3 +408,13 @@ def test_the_same_value_from_two_sources_is_marked_not_dropped() -> None:
     marked = [m.source for m in read.measurements if "possible-duplicate" in m.flags]
     assert marked == ["Observation/copy", "Observation/portal"]
     assert len(read.measurements) == 8
+
+
+@pytest.mark.parametrize(
+    "value", [{"value": 4.5, "unit": "mmol/L", "comparator": "~"}, {"value": 10**400, "unit": "mmol/L"}, {"value": float("nan")}]
+)  # fmt: skip
+def test_a_number_that_cannot_be_taken_as_one_is_said(value: dict[str, Any]) -> None:
+    """security.md 5.3 row 42: excluded with reason."""
+    read = chart({**observation("2823-3"), "valueQuantity": value})
+    assert [m.value for m in read.measurements] == [None]
+    assert [i.severity for i in read.issues] == ["warning"]
