@@ -15,6 +15,7 @@ from fhir_twin.errors import Issue
 from fhir_twin.model.biomarker import Analyte, BiomarkerSet, Code
 from fhir_twin.model.chart import Measurement
 from fhir_twin.model.coded import CodedChart, CodedMeasurement
+from fhir_twin.model.codes import Concept
 from fhir_twin.model.twin import Point
 
 USABLE = ("final", "amended", "corrected", "preliminary")
@@ -24,6 +25,18 @@ URINE = (
     "urine-albumin",
     "urine-creatinine",
 )  # OB-9: the specimen decides; a serum code on urine is a mistake
+# SNOMED CT urine specimen, urine; HL7 v2 table 0487. Specimens without words.
+_URINE_CODES = frozenset(["122575003", "78014005", "UR"])
+_OTHER_FLUIDS = (
+    "cerebrospinal",
+    "csf",
+    "pleural",
+    "ascit",
+    "peritoneal",
+    "synovial",
+    "dialysate",
+    "amniotic",
+)
 _RANK = {"corrected": 0, "amended": 0, "final": 1, "preliminary": 2}
 
 
@@ -39,7 +52,8 @@ def observe(coded: CodedChart, known: BiomarkerSet) -> tuple[tuple[Point, ...], 
             points.append(point)
     points = _collapse(_without_crossed_pairs(points), ranks)
     points.sort(key=by_time)
-    return tuple(points), tuple(_issues(points))
+    unread = tuple(i for m in coded.measurements for i in _unread(m, known))
+    return tuple(points), (*_issues(points), *unread)
 
 
 def by_time(point: Point) -> tuple[float, str, str, float]:
@@ -108,13 +122,29 @@ def _unusable(m: Measurement, key: str, code: Code, as_of: datetime) -> str:
         return "entered-in-error" if m.status == "entered-in-error" else "not-final"
     if code.use == "exclude":
         return "excluded-code"
-    if m.specimen is not None and "urin" in m.specimen.label.casefold() and key not in URINE:
+    if m.specimen is not None and not _fits_specimen(m.specimen, key):
         return "wrong-specimen"
     if m.time is None:
         return "no-time"
     if m.time > as_of:
         return "after-as-of"
     return ""
+
+
+def _fits_specimen(specimen: Concept, key: str) -> bool:
+    """OB-9. What is neither urine nor a named other fluid is taken for what the code says."""
+    words = " ".join((specimen.text, *(c.display for c in specimen.codings))).casefold()
+    if "urin" in words or any(c.code in _URINE_CODES for c in specimen.codings):
+        return key in URINE
+    return not any(fluid in words for fluid in _OTHER_FLUIDS)
+
+
+def _unread(coded: CodedMeasurement, known: BiomarkerSet) -> Iterable[Issue]:
+    """A number that stands in a text that could not be read as one ("5-6 mmol/L") is not lost without a word."""
+    m, found = coded.measurement, lookup(coded, known)
+    if found is not None and m.value is None and any(sign.isdigit() for sign in m.text):
+        text = f"{found[0].key}: the text could not be read as a number: not used"
+        yield Issue("information", "value", text, m.source, "assimilate")
 
 
 def _without_crossed_pairs(points: list[Point]) -> list[Point]:

@@ -148,11 +148,11 @@ Style = Literal["plain", "thousands-comma", "decimal-comma", "ambiguous-comma"]
 _HEAD = r"(?:10[*^]\d+|(?=/[a-z\[])|[a-z%°µμ\[])[^\s()/]*"
 _TAIL = r"(?:\s(?:\[?Hg\]?|m2|m\^2|m²|per\s[a-z]+))?"
 _UNIT = rf"{_HEAD}(?:\s*/\s*[^\s()/]+)*{_TAIL}"
-_FLAG = r"""\s*(?:\(?(?:high|low|normal|abnormal)\)?|\([HLNA]{1,2}\)|\*)"""
+_FLAG = r"""\s*(?:\(?(?:high|low|normal|abnormal)\)?|\([HLNA]{1,2}\)|(?-i:HH?|LL?)|\*)"""
 _NUMBER_TEXT = re.compile(
     rf"""\s*(?P<sign><=|>=|=<|=>|<|>|≤|≥)?\s*
         (?P<number>[+-]?(?:\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|\d+,\d+|\d*\.?\d+|\d+\.))
-        (?!e[+-]?\d)(?:\s*(?!(?:high|low|normal|abnormal)\b)(?P<unit>{_UNIT}))?(?:{_FLAG})?\s*""",
+        (?!e[+-]?\d)(?:\s*(?!(?:high|low|normal|abnormal|(?-i:HH?|LL?)\s*$)\b)(?P<unit>{_UNIT}))?(?:{_FLAG})?\s*""",
     re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
 _WORDS_OF_SIGN = (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from assim_charts import at, chart, measured
 
 from fhir_twin.assimilation import build_twin, load_biomarkers
 from fhir_twin.assimilation.units import Converted, convert, parse_unit, ucum_code
+from fhir_twin.model.codes import SNOMED, Coding, Concept
 from mappings import Source
 
 KNOWN = load_biomarkers(Source())
@@ -132,3 +135,27 @@ def test_a_crossed_pair_of_pressures_is_not_used(systolic: int, diastolic: int, 
     twin = build_twin(chart(*both), KNOWN)
     assert [(p.used, p.reason) for p in twin.points] == [(used, "" if used else "crossed-pair")] * 2
     assert any("diastolic" in i.diagnostics for i in twin.issues) is not used
+
+
+@pytest.mark.parametrize(
+    ("specimen", "loinc", "used"),
+    [
+        (Concept((Coding(SNOMED, "122575003"),)), "2345-7", False),
+        (Concept((Coding("http://terminology.hl7.org/CodeSystem/v2-0487", "UR"),)), "2345-7", False),
+        (Concept(text="Cerebrospinal fluid"), "2345-7", False),
+        (Concept(text="Venous blood"), "2345-7", True),
+        (Concept((Coding(SNOMED, "122575003"),)), "2161-8", True),
+    ],
+)
+def test_the_specimen_decides(specimen: Concept, loinc: str, used: bool) -> None:
+    """OB-9, also where the specimen has a code and no words."""
+    twin = build_twin(chart(measured("s", loinc, 99, "mg/dL", at(2024, 3), specimen=specimen)), KNOWN)
+    assert [(p.used, p.reason) for p in twin.points] == [(used, "" if used else "wrong-specimen")]
+
+
+@pytest.mark.parametrize(("text", "said"), [("5-6 mmol/L", True), ("hemolyzed", False)])
+def test_a_number_in_words_nobody_can_read_is_said(text: str, said: bool) -> None:
+    given = measured("t", "2823-3", 1, "", at(2024, 3))
+    unread = replace(given, measurement=replace(given.measurement, value=None, text=text))
+    twin = build_twin(chart(unread), KNOWN)
+    assert twin.points == () and any("text" in i.diagnostics for i in twin.issues) is said
