@@ -90,7 +90,9 @@ def run(
     plan = clock.time(
         "recommend",
         lambda: recommend(
-            coded, twin, proposals, trajectories, k.interventions, k.guidelines, k.safety, version=k.version
+            *(coded, twin, proposals, trajectories, k.interventions, k.guidelines, k.safety),
+            version=k.version,
+            tumour=k.outcomes.tumour,
         ),
     )
     options = WriteOptions(label=label, instantiates=canonical("PlanDefinition", PLAN_ID, k.version))

@@ -11,7 +11,8 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class TumourModel:
     """features: names in order (30). lows, highs: range of each in the training data; outside it is refused.
-    mean, scale: of log(feature + OFFSET). slope, shift: recalibration of the logit."""
+    mean, scale: of log(feature + OFFSET). slope, shift: recalibration of the logit. card: file in
+    mappings/model-cards; calibration: in words, goes with every answer; source, url: of the data."""
 
     version: str
     features: tuple[str, ...]
@@ -23,6 +24,10 @@ class TumourModel:
     intercept: float
     slope: float
     shift: float
+    card: str = ""
+    calibration: str = ""
+    source: str = ""
+    url: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -11,6 +11,7 @@ from fhir_twin.model.intervention import Interventions
 from fhir_twin.model.plan import Plan, Recommendation
 from fhir_twin.model.rules import SafetyRules
 from fhir_twin.model.scenario import Proposals, Rejection, Trajectory
+from fhir_twin.model.tumour import TumourModel
 from fhir_twin.model.twin import Twin
 from fhir_twin.recommendation.aims import first_and_later, safer_first
 from fhir_twin.recommendation.case import Case, make_case
@@ -25,6 +26,7 @@ from fhir_twin.recommendation.questions import merge, tests, useful
 from fhir_twin.recommendation.rank import Option, best_of_families, options, ranks, worth
 from fhir_twin.recommendation.refuse import only_safety, refusal
 from fhir_twin.recommendation.safety import review
+from fhir_twin.recommendation.tumour import aspirates
 
 
 def recommend(
@@ -37,8 +39,10 @@ def recommend(
     safety: SafetyRules,
     *,
     version: str,
+    tumour: TumourModel | None = None,
 ) -> Plan:
-    """The plan. version: of the knowledge. A refused plan says why and proposes nothing; under consent denial it
+    """The plan. version: of the knowledge; tumour: the aspirate classifier, which adds findings and changes no
+    proposal. A refused plan says why and proposes nothing; under consent denial it
     holds nothing of the record at all."""
     chart = coded.chart
     empty = Plan(
@@ -52,7 +56,8 @@ def recommend(
     if refused:
         return replace(empty, refused=refused, completeness=chart.completeness)
     case = make_case(coded, twin, proposals, trajectories, interventions, guidelines, safety)
-    return _plan(empty, case)
+    plan = _plan(empty, case)
+    return replace(plan, findings=(*plan.findings, *aspirates(coded, tumour)))
 
 
 def _label(patient: PatientRecord) -> str:

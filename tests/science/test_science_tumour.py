@@ -30,7 +30,7 @@ def test_the_shipped_file_is_what_training_gives(model: TumourModel) -> None:
     np.testing.assert_allclose(malignancy(fresh, X), malignancy(model, X), atol=1e-6)
 
 
-def test_repeated_ten_fold_cross_validation_meets_the_bar() -> None:
+def test_repeated_ten_fold_cross_validation_meets_the_bar(model: TumourModel) -> None:
     areas, briers, slopes = [], [], []
     for repeat in range(3):
         p = np.empty(len(Y))
@@ -44,6 +44,8 @@ def test_repeated_ten_fold_cross_validation_meets_the_bar() -> None:
     assert np.mean(areas) >= 0.994
     assert np.mean(briers) <= 0.020
     assert np.mean(slopes) == pytest.approx(1.0, abs=0.02)
+    said = f"AUROC {np.mean(areas):.3f}, Brier score {np.mean(briers):.3f}, mean predicted to observed {np.mean(slopes):.2f}"
+    assert said in model.calibration
 
 
 def test_missing_and_outlying_features_are_refused_by_name(model: TumourModel) -> None:
