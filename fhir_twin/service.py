@@ -6,13 +6,14 @@ put fakes. Time is an argument. One patient is never worked on twice at once (ID
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from fhir_twin import log
@@ -137,13 +138,23 @@ class TwinService:
         """Outcomes in the order of `patients`, a few patients at a time; `progress` is called as each one ends."""
 
         def work(patient: str) -> Outcome:
-            outcome = self.run_one(patient, as_of, dry_run=dry_run)
+            outcome = self._run_or_say(patient, as_of, dry_run)
             if progress is not None:
                 progress(outcome)
             return outcome
 
         with ThreadPoolExecutor(max_workers=workers) as pool:
             yield from pool.map(work, patients)
+
+    def _run_or_say(self, patient: str, as_of: datetime, dry_run: bool) -> Outcome:
+        """A bug of ours with one patient must not take the others' runs with it."""
+        try:
+            return self.run_one(patient, as_of, dry_run=dry_run)
+        except Exception as error:  # noqa: BLE001 - one of many: it is told, the rest goes on
+            run_id = secrets.token_hex(6)
+            log.failure("patient.bug", error, patient=log.opaque(patient), run=run_id)
+            told = TwinError(f"an error of ours stopped this patient's run (id {run_id}); please report it")
+            return Outcome(patient, "failed", error=told)
 
     def _write(self, patient: str, done: Run, as_of: datetime, dry_run: bool) -> Written | None:
         """None when there is nowhere to write to, or the patient's consent forbids it (CN-4: asked again here)."""
@@ -157,6 +168,16 @@ class TwinService:
             lock = self._busy.setdefault(patient, threading.Lock())
         with lock:
             yield
+
+
+def moment_of(text: str) -> datetime:
+    """The as_of that an ISO 8601 text means: a date alone is its end, in UTC, so that the whole day is looked at.
+
+    A time without an offset stays without one. Raises ValueError when `text` is no such date."""
+    when = datetime.fromisoformat(text)
+    if len(text) <= 10:
+        return when.replace(hour=23, minute=59, second=59, tzinfo=UTC)
+    return when
 
 
 def _state(done: Run, written: Written | None, dry_run: bool) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
-from fhir_twin.errors import InvalidInput
+from fhir_twin.errors import InvalidInput, UpstreamError
 from fhir_twin.knowledge import Knowledge, load_knowledge
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
@@ -22,11 +23,24 @@ from terminology.importers.icd10cm import installed_tabular
 from terminology.library import import_release
 
 
-def open_service(settings: Settings, knowledge: Knowledge | None = None) -> TwinService:
+READY_WITHIN = 10.0  # seconds in which a FHIR server must answer to count as usable
+
+
+def open_service(
+    settings: Settings, knowledge: Knowledge | None = None, *, wait_for_server: bool = False
+) -> TwinService:
     """The service on the FHIR server of `settings`. Raises KnowledgeError, InvalidInput, and what the server's
-    capability statement gives cause for (UpstreamError, LoginRequired, NotSupported ...)."""
+    capability statement gives cause for (UpstreamError, LoginRequired, NotSupported ...).
+
+    wait_for_server: a server that does not answer yet is no error (both may be starting); `check` tells of it."""
     server = open_server(settings)
-    server.capability()  # a wrong URL or version is said now, once, not for every patient
+    probe = open_server(settings, patience=READY_WITHIN)
+    try:
+        probe.ping() if wait_for_server else server.capability()  # a wrong URL or version is said now, once
+    except UpstreamError as error:
+        if not wait_for_server or 0 < error.http_status < 500:
+            raise
+        sys.stderr.write(f"the FHIR server cannot be used yet: {error.message}; /ready says when it can\n")
     source = ServerSource(
         server, page_size=settings.integer("page_size"), threads=settings.integer("threads")
     )
@@ -37,7 +51,7 @@ def open_service(settings: Settings, knowledge: Knowledge | None = None) -> Twin
         sink,
         knowledge,
         label=settings.text("ai_label"),
-        check=lambda: server.capability().software or "FHIR server",
+        check=probe.ping,
     )
 
 
@@ -69,15 +83,19 @@ def open_library(settings: Settings) -> Terminology:
     return open_terminology(folder)
 
 
-def open_server(settings: Settings) -> FhirServer:
-    """A client of the FHIR server of `settings`; nothing is sent yet."""
+def open_server(settings: Settings, *, patience: float = math.inf) -> FhirServer:
+    """A client of the FHIR server of `settings`; nothing is sent yet. patience: the most seconds for one answer."""
     if not settings.text("server"):
         raise InvalidInput("no FHIR server is named: --server URL or FHIR_TWIN_SERVER")
     client = HttpClient(
         settings.text("server"),
         authorization=_authorization(settings),
         ca_bundle=settings.path("ca_bundle"),
-        limits=Limits(read=settings.number("timeout"), max_bytes=settings.integer("max_bytes")),
+        limits=Limits(
+            read=min(settings.number("timeout"), patience),
+            total=min(Limits().total, patience),
+            max_bytes=settings.integer("max_bytes"),
+        ),
         retry=RetryPolicy(attempts=settings.integer("retries"), budget=settings.number("retry_budget")),
         rate=settings.number("rate"),
         on_wait=_tell,

@@ -14,4 +14,4 @@ def create() -> Flask:
     """The app, with settings from FHIR_TWIN_* and the settings file. Raises TwinError when it cannot start."""
     settings = load_settings()
     log.set_up(settings.text("log_level"))
-    return create_app(open_service(settings), settings, lambda: open_library(settings))
+    return create_app(open_service(settings, wait_for_server=True), settings, lambda: open_library(settings))

@@ -6,6 +6,7 @@ import argparse
 import itertools
 import json
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fhir_twin import log
 from fhir_twin.cli import add_settings, report
 from fhir_twin.errors import InvalidInput
 from fhir_twin.model.plain import to_plain
-from fhir_twin.service import Outcome, TwinService
+from fhir_twin.service import Outcome, TwinService, moment_of
 from fhir_twin.settings import Settings, load_settings
 from fhir_twin.wiring import open_files, open_service
 
@@ -63,6 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(flags, file=arguments.settings)
     log.set_up(settings.text("log_level"))
     as_of = parse_as_of(arguments.as_of)
+    arguments.unsaved = False
+    if arguments.out is not None:
+        _check_folder(arguments.out)
     service = _open(arguments, settings)
     patients = _patients(arguments, service)
     total = len(patients)
@@ -84,9 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(
             json.dumps({"as_of": as_of.isoformat(), "patients": [_as_json(o, arguments) for o in outcomes]})
         )
-    else:
-        print(summary(outcomes))
-    return 0 if all(o.ok for o in outcomes) else 1
+    else:  # what --show prints is for a program: the table must not stand in its way
+        print(summary(outcomes), file=sys.stderr if arguments.show else sys.stdout)
+    return 0 if all(o.ok for o in outcomes) and not arguments.unsaved else 1
 
 
 def parse_as_of(text: str | None) -> datetime:
@@ -94,11 +98,9 @@ def parse_as_of(text: str | None) -> datetime:
     if text is None:
         return datetime.now(UTC)
     try:
-        when = datetime.fromisoformat(text)
+        when = moment_of(text)
     except ValueError:
         raise InvalidInput(f"--as-of {text!r} is not an ISO 8601 date") from None
-    if len(text) <= 10:
-        return when.replace(hour=23, minute=59, second=59, tzinfo=UTC)
     if when.tzinfo is None:
         raise InvalidInput("--as-of with a time needs a zone, e.g. 2026-01-31T12:00:00Z")
     return when
@@ -160,8 +162,8 @@ def _patients(arguments: argparse.Namespace, service: TwinService) -> list[str]:
 
 def _kept(outcome: Outcome, arguments: argparse.Namespace) -> Outcome:
     """Print and store what was asked for as soon as it is there."""
-    if arguments.out is not None:
-        _store(outcome, arguments.out)
+    if arguments.out is not None and not _store(outcome, arguments.out):
+        arguments.unsaved = True
     if not arguments.json:
         for seam in arguments.show:
             value = getattr(outcome.run, seam) if outcome.run else None
@@ -171,8 +173,17 @@ def _kept(outcome: Outcome, arguments: argparse.Namespace) -> Outcome:
     return outcome
 
 
-def _store(outcome: Outcome, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _check_folder(folder: Path) -> None:
+    """Made and tried before the first patient: nothing is to be written to a server and then lost here."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidInput(f"--out {folder} cannot be written to: {error.strerror}") from None
+
+
+def _store(outcome: Outcome, folder: Path) -> bool:
     name = (
         "".join(c if c.isalnum() or c in "-." else "_" for c in outcome.patient)[:64].lstrip(".") or "patient"
     )
@@ -181,7 +192,12 @@ def _store(outcome: Outcome, folder: Path) -> None:
         values["plan-bundle.json"] = outcome.run.output
     for suffix, value in values.items():
         path = folder / f"{name}.{suffix}"
-        path.write_text(json.dumps(to_plain(value), indent=1), "utf-8")
+        try:
+            path.write_text(json.dumps(to_plain(value), indent=1), "utf-8")
+        except OSError as error:  # a full disk: the run goes on, says so, and does not end with 0
+            print(f"fhir-twin: a file in --out was not written: {error.strerror}", file=sys.stderr)
+            return False
+    return True
 
 
 def _as_json(outcome: Outcome, arguments: argparse.Namespace | None) -> object:

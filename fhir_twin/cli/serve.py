@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = load_settings({name: getattr(arguments, name) for name in NAMES}, file=arguments.settings)
     log.set_up(settings.text("log_level"))
-    app = create_app(open_service(settings), settings, lambda: open_library(settings))
+    app = create_app(open_service(settings, wait_for_server=True), settings, lambda: open_library(settings))
     host, port = settings.text("host"), settings.integer("port")
     print(
         f"fhir-twin serves http://{host}:{port}/ for {settings.text('server')}", file=sys.stderr, flush=True
@@ -50,7 +50,7 @@ def _gunicorn(app: Any, settings: Settings) -> None:
                 "graceful_timeout": 30,
                 "preload_app": True,  # the knowledge is loaded once and shared by the workers
                 "accesslog": None,  # paths name patients
-                "loglevel": "warning",
+                "loglevel": "error",  # its warnings quote request lines, which name patients
                 "limit_request_line": 4094,
             }
             for key, value in chosen.items():

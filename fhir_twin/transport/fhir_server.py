@@ -58,6 +58,17 @@ class FhirServer:
                 self._capability = read_capability(resource_of(reply, "reading the capability statement"))
             return self._capability
 
+    def ping(self) -> str:
+        """Ask for the capability statement now, once, whatever is known already: the name of the software.
+
+        Raises what `capability` raises; for checks of readiness, which must tell of a server that has died."""
+        headers = {"Accept": JSON, **NO_CACHE}
+        reply = self.client.request("GET", "metadata", headers=headers, repeat="never")
+        found = read_capability(resource_of(reply, "reading the capability statement"))
+        with self._guard:
+            self._capability = found
+        return found.software or "FHIR server"
+
     def read(self, type_: str, id_: str, *, tally: Tally | None = None) -> Resource | None:
         reply = self.client.request(
             "GET", _path(type_, id_), headers={"Accept": JSON, **NO_CACHE}, tally=tally

@@ -11,8 +11,9 @@ from fhir_twin import __version__
 from fhir_twin.errors import InvalidInput, Issue, TwinError
 from fhir_twin.model.plain import to_plain
 from fhir_twin.pipeline import run
-from fhir_twin.service import Outcome, TwinService
+from fhir_twin.service import Outcome, TwinService, moment_of
 from fhir_twin.web.answers import fhir_response, json_response, outcome_response
+from fhir_twin.web.bodies import json_body
 from fhir_twin.web.capability import capability_statement
 from fhir_twin.web.terminology_ops import terminology_capabilities
 
@@ -73,7 +74,7 @@ def run_patient(patient: str) -> Response:
 @blueprint.post("/api/run")
 def run_bundle() -> Response:
     """A Bundle in the body to a plan in the answer; nothing is fetched and nothing is written."""
-    bundle = request.get_json(force=True, silent=True)
+    bundle = json_body()
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
         raise InvalidInput("the body must be a FHIR R4 Bundle in JSON")
     options = _options(body={})
@@ -98,10 +99,13 @@ def _outcome(outcome: Outcome, seams: tuple[str, ...]) -> dict[str, Any]:
 
 def _options(body: dict[str, Any] | None = None) -> dict[str, Any]:
     if body is None:
-        body = request.get_json(silent=True) if request.data else {}
+        body = json_body()
+        body = {} if body is None else body
         if not isinstance(body, dict):
             raise InvalidInput("the body must be a JSON object: dryRun, asOf, show")
     given = {**body, **request.args.to_dict()}
+    if any(len(values) > 1 or name in body for name, values in request.args.lists()):
+        raise InvalidInput("a parameter is given twice")  # dryRun both true and false: never guess
     unknown = sorted(set(given) - {"dryRun", "asOf", "show"})
     if unknown:
         raise InvalidInput("unknown parameter; known are dryRun, asOf, show")
@@ -125,7 +129,7 @@ def _as_of(value: object) -> datetime:
     if value is None:
         return datetime.now(UTC)
     try:
-        when = datetime.fromisoformat(str(value))
+        when = moment_of(str(value))
     except ValueError:
         raise InvalidInput("asOf must be an ISO 8601 date or time") from None
     return when if when.tzinfo else when.replace(tzinfo=UTC)

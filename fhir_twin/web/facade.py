@@ -17,6 +17,7 @@ from fhir_twin.fhir.contain import contained_plan
 from fhir_twin.fhir.definitions import PLAN_ID, canonical, definitions
 from fhir_twin.service import TwinService
 from fhir_twin.web.answers import fhir_response
+from fhir_twin.web.bodies import parameters_body
 from fhir_twin.web.capability import RELEASED
 
 blueprint = Blueprint("facade", __name__, url_prefix="/fhir")
@@ -96,9 +97,7 @@ def _parameters() -> dict[str, Any]:
     """Query (GET) or a Parameters resource (POST); each parameter once."""
     if request.method == "GET":
         return request.args.to_dict()
-    body = request.get_json(force=True, silent=True)
-    if not isinstance(body, dict) or body.get("resourceType") != "Parameters":
-        raise InvalidInput("the body must be a Parameters resource")
+    body = parameters_body()
     found: dict[str, Any] = dict(request.args.to_dict())
     for part in body.get("parameter") or []:
         if not isinstance(part, dict) or not isinstance(part.get("name"), str):

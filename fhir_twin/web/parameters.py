@@ -7,6 +7,7 @@ from typing import Any
 from flask import request
 
 from fhir_twin.errors import InvalidInput
+from fhir_twin.web.bodies import parameters_body
 
 Json = dict[str, Any]
 
@@ -15,9 +16,7 @@ def given_parameters(known: frozenset[str], *, many: frozenset[str] = frozenset(
     """Each parameter once (those in `many`: a list). Raises InvalidInput for what is unknown, twice or malformed."""
     found: Json = {name: list(values) for name, values in request.args.lists()}
     if request.method == "POST":
-        body = request.get_json(force=True, silent=True)
-        if not isinstance(body, dict) or body.get("resourceType") != "Parameters":
-            raise InvalidInput("the body must be a Parameters resource in JSON")
+        body = parameters_body()
         for part in body.get("parameter") or []:
             if not isinstance(part, dict) or not isinstance(part.get("name"), str):
                 raise InvalidInput("every parameter needs a name")

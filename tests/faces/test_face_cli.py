@@ -66,6 +66,26 @@ def test_files_need_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert len(list(out.glob("*.plan-bundle.json"))) == len(load_bundles())
 
 
+def test_what_show_prints_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "b.json").write_text(json.dumps(load_bundles()[0]), "utf-8")
+    assert main(["run", "--bundle", str(tmp_path / "b.json"), "--show", "plan", *AS_OF]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["plan"]
+    assert "1 patients" in told.err
+
+
+def test_a_folder_that_cannot_be_written_to_stops_the_run_before_the_first_patient(
+    stocked_sandbox: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+    out = str(tmp_path / "file")
+    known = stories()[0][0]
+    assert main(["run", "--server", stocked_sandbox, "--patient", known, "--out", out, *AS_OF]) == 2
+    told = capsys.readouterr()
+    assert "--out" in told.err
+    assert "[1/1]" not in told.err
+
+
 @pytest.mark.parametrize("seam", ["chart", "coded", "twin", "plan"])
 def test_show_looks_through_every_seam(seam: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "b.json").write_text(json.dumps(load_bundles()[0]), "utf-8")
