@@ -92,6 +92,22 @@ def identity_of(resource: dict[str, object]) -> Identity | None:
     return None
 
 
+def item_identifier(own: Identity, item: str) -> dict[str, str]:
+    """Which proposal this is, in words that a later run can read (the key is a hash): "<key>/<item>"."""
+    base = own.system.removesuffix(f"/ids/fhir-twin-{KIND_OF_TYPE[own.type]}")
+    return {"use": "secondary", "system": identifier_system(base, "item"), "value": f"{own.key}/{item}"}
+
+
+def item_of(resource: dict[str, object]) -> str:
+    """What `item_identifier` said, without the number of equal keys ("statin~2"); "" when it says nothing."""
+    identifiers = resource.get("identifier")
+    for one in identifiers if isinstance(identifiers, list) else ():
+        system, value = (one.get("system"), one.get("value")) if isinstance(one, dict) else (None, None)
+        if isinstance(system, str) and system.endswith("/ids/fhir-twin-item") and isinstance(value, str):
+            return re.sub(r"~[0-9]+$", "", value.partition("/")[2])
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRef:
     """A source of the record, taken apart: "Observation/123/_history/2"."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -33,6 +33,8 @@ from fhir_twin.fhir.read_events import (
     read_service_request,
 )
 from fhir_twin.fhir.read_family import read_family
+from fhir_twin.fhir.read_fate import TYPES as PROPOSALS
+from fhir_twin.fhir.read_fate import read_fate
 from fhir_twin.fhir.read_gate import in_error, is_adopted, is_own, is_understood, note_labels, own_devices
 from fhir_twin.fhir.read_genes import read_report_genes
 from fhir_twin.fhir.read_goal import read_goal
@@ -54,6 +56,7 @@ from fhir_twin.model.chart import (
     Medication,
     PatientGoal,
     Problem,
+    Proposal,
 )
 
 UNFORESEEN = "could not be read: an element has a value that was not foreseen"
@@ -75,6 +78,7 @@ class _Shelf:
     goals: list[PatientGoal] = field(default_factory=list)
     consents: list[Consent] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    proposals: list[Proposal] = field(default_factory=list)
 
 
 _Reader = Callable[[Entry, Context, _Shelf], None]
@@ -125,6 +129,7 @@ def read_chart(
         issues=issues.all(),
         completeness=completeness,
         counts=tuple(sorted(Counter(entry.type for entry in opened.entries).items())),
+        proposals=tuple(shelf.proposals),
     )
 
 
@@ -132,10 +137,13 @@ def _read_all(entries: tuple[Entry, ...], subject: Subject, context: Context) ->
     shelf, issues = _Shelf(), context.issues
     devices = own_devices(entries)
     for entry in entries:
+        own = is_own(entry.raw, devices)
+        if own and entry.type in PROPOSALS:
+            _note_fate(entry, subject, context, shelf)
         read = _READERS.get(entry.type)
         if read is None:
             continue
-        if is_own(entry.raw, devices) and not is_adopted(entry.raw):
+        if own and not is_adopted(entry.raw):
             issues.count(
                 "information", "informational", "resources are fhir-twin's own earlier output: not read back"
             )
@@ -145,6 +153,15 @@ def _read_all(entries: tuple[Entry, ...], subject: Subject, context: Context) ->
             note_labels(entry.raw, entry.source, issues)
             _read(entry, read, context, shelf)
     return shelf
+
+
+def _note_fate(entry: Entry, subject: Subject, context: Context, shelf: _Shelf) -> None:
+    """Only of this patient's; what is wrong with an output of ours is no issue of the record."""
+    quiet = replace(context, issues=Issues())
+    if is_about(entry.raw, entry.source, subject, context.index, quiet.issues):
+        fate = read_fate(entry.raw, entry.source, quiet)
+        if fate is not None:
+            shelf.proposals.append(fate)
 
 
 def _may_read(entry: Entry, issues: Issues) -> bool:

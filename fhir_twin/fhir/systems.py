@@ -30,6 +30,7 @@ IDENTIFIER_KINDS = (
     "service-request",
     "communication-request",
     "guidance",
+    "item",
     "task",
 )
 _OWN_IDENTIFIER = re.compile(r"(?:^|/)ids/fhir-twin-[a-z][a-z-]*$")

@@ -157,9 +157,12 @@ def _finding(finding: Finding, notes: Footnotes) -> str:
     return strong(finding.severity.upper()) + text(f": {words}{check}")
 
 
+_MILD = ("not-indicated", "already-taken", "already-ordered", "declined", "next-step", "lower-priority")
+
+
 def _gravest_first(rejected: Sequence[Rejection]) -> list[Rejection]:
     """What would do harm before what is merely not indicated."""
-    return sorted(rejected, key=lambda r: r.kind in ("not-indicated", "already-taken"))
+    return sorted(rejected, key=lambda r: r.kind in _MILD)
 
 
 def _rejection(rejection: Rejection, notes: Footnotes) -> str:
@@ -168,7 +171,8 @@ def _rejection(rejection: Rejection, notes: Footnotes) -> str:
     if reason.lower().startswith(f"{kind}: "):  # "Not indicated: X" means that it is for X
         kind = "not indicated; it is for" if rejection.kind == "not-indicated" else kind
         reason = reason.split(": ", 1)[1]
-    words = sentence([f"{kind}: {reason}".rstrip(": .") + notes.marks(rejection.sources)])
+    said = reason if rejection.kind in ("declined", "already-ordered") else f"{kind}: {reason}"
+    words = sentence([said.rstrip(": .") + notes.marks(rejection.sources)])
     cite = f" ({rejection.citation})" if rejection.citation else ""
     return strong(rejection.scenario.name) + text(f": {words}{cite}")
 

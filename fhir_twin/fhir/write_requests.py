@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fhir_twin.fhir.identity import Identity, parse_source
+from fhir_twin.fhir.identity import Identity, item_identifier, parse_source
 from fhir_twin.fhir.write_context import Context, refer
 from fhir_twin.fhir.write_elements import (
     clean,
@@ -62,7 +62,8 @@ def request_type(rec: Recommendation) -> str:
 
 
 def request_item(rec: Recommendation) -> str:
-    return f"proposal/{rec.key}"
+    """A proposal made anew after it was declined is another item: the declined one stays as it is."""
+    return f"proposal/{rec.key}" if rec.round == 1 else f"proposal/{rec.key}#{rec.round}"
 
 
 def request_identity(rec: Recommendation, context: Context) -> Identity:
@@ -78,6 +79,7 @@ def write_request(rec: Recommendation, context: Context, goals: dict[str, Json])
         "ServiceRequest": _service_request,
     }[request_type(rec)]
     shared = context.start(request_type(rec), request_item(rec))
+    shared["identifier"].append(item_identifier(request_identity(rec, context), rec.key))
     shared["extension"] = [
         {"url": RATIONALE, "valueMarkdown": clean(_why(rec))} if _why(rec) else {},
         *({"url": PERTAINS_TO_GOAL, "valueReference": goals[g]} for g in rec.goals if g in goals),

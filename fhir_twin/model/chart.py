@@ -242,6 +242,25 @@ class Consent:
     unreadable: str = ""
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Proposal:
+    """What became of an earlier proposal of our own; never a fact about the patient (CP-4).
+
+    key: our identifier's value; item: the Recommendation.key it was made for ("" when it was not written down);
+    fate: open (still the draft that we wrote), accepted, declined (by somebody else), withdrawn (by ourselves);
+    when: of its last change; reason: in the words of who declined it."""
+
+    source: str
+    key: str
+    type: str
+    status: str
+    fate: Literal["open", "accepted", "declined", "withdrawn"]
+    item: str = ""
+    reason: str = ""
+    when: datetime | None = None
+    by_us: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Completeness:
     """How complete one resource type is. expected: the server's own count, None when it gave none.
@@ -273,6 +292,7 @@ class Chart:
     issues: tuple[Issue, ...] = ()
     completeness: tuple[Completeness, ...] = ()
     counts: tuple[tuple[str, int], ...] = field(default=())
+    proposals: tuple[Proposal, ...] = ()
 
     def age_at(self, when: datetime) -> float | None:
         """Age in years (365.25 days), None without a birth date. A partial date counts from its middle."""

@@ -120,8 +120,9 @@ class Ranking:
     mappings/guidelines/ranking.toml); covers: composite outcome -> outcomes inside it, which then do not count
     again; least_events: smallest weighted 10-year change that is worth proposing; draws: Monte-Carlo draws behind
     an interval (for ties); most: how many options of benefit
-    a plan shows; most_due: how many screening proposals; similar: share of the benefit at which a safer option of
-    the same aim goes first."""
+    a plan shows; most_due: how many screening proposals; most_advice: how much advice without a number; similar: share of the benefit at which a safer option of
+    the same aim goes first; most_unmeasured: how many proposals whose benefit was not computed (tests, screening,
+    gaps)."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     covers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -132,7 +133,23 @@ class Ranking:
     draws: int = 200
     most: int = 8
     most_due: int = 6
+    most_advice: int = 4
     similar: float = 0.7
+    most_unmeasured: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a clinician's answer to an earlier proposal means for the next plan. days: by kind of proposal, for how
+    long a declined one is not made again; always: kinds (and everything urgent) that a plan names all the same;
+    accepted_days: for how long an accepted order is not proposed a second time; lapsed_days: after which an
+    unanswered draft is named; moved: analyte -> change since then that reopens the question (positive: a rise, negative: a fall)."""
+
+    days: Mapping[str, int] = field(default_factory=dict)
+    always: tuple[str, ...] = ()
+    accepted_days: int = 180
+    lapsed_days: int = 365
+    moved: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +158,7 @@ class Guidelines:
     gaps: tuple[DueRule, ...] = ()
     screening: tuple[DueRule, ...] = ()
     ranking: Ranking = field(default_factory=Ranking)
+    answers: Answers = field(default_factory=Answers)
     aims: tuple[Aim, ...] = ()
     gates: tuple[Gate, ...] = ()
     conflicts: tuple[Conflict, ...] = ()

@@ -62,7 +62,8 @@ class Recommendation:
     equal ranks are ties. strength: guideline strength; certainty: high | moderate | low | very-low.
     dose_text: human dosage; dose_amount in mg (or unit) per intake. stop=True: stop or avoid `code`.
     alternatives: other options for the same aim and why they rank lower; probability_harm: share of draws in
-    which more events would follow than under "continue as now"."""
+    which more events would follow than under "continue as now". round: 2 and more when it is proposed anew after
+    somebody declined it (it is another resource then)."""
 
     key: str
     kind: Kind
@@ -94,6 +95,7 @@ class Recommendation:
     stop: bool = False
     alternatives: tuple[str, ...] = ()
     probability_harm: float | None = None
+    round: int = 1
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import get_args
 
 from fhir_twin.model.guidelines import DueRule, Guidelines
+from fhir_twin.model.plan import Kind
 from fhir_twin.model.rules import Evidence
 from fhir_twin.recommendation.load import load_guidelines
 from fhir_twin.rules.check import RISKS, Vocabulary
@@ -61,6 +63,10 @@ def _due(guidelines: Guidelines, vocabulary: Vocabulary) -> Iterator[str]:
 
 def _ranking(guidelines: Guidelines, vocabulary: Vocabulary) -> Iterator[str]:
     yield from _unknown("ranking", guidelines.ranking.weights, set(RISKS))
+    answers = guidelines.answers
+    yield from _unknown("answers.moved", answers.moved, vocabulary.analytes)
+    yield from _unknown("answers.days", answers.days, set(get_args(Kind)))
+    yield from _unknown("answers.always", answers.always, set(get_args(Kind)))
     for conflict in guidelines.conflicts:
         yield from vocabulary.wrong(conflict.when, conflict.key)
         if conflict.unless is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from fhir_twin.model.codes import LOINC, SNOMED, Coding
 from fhir_twin.model.guidelines import (
     Aim,
+    Answers,
     Conflict,
     DueRule,
     Gate,
@@ -22,7 +23,7 @@ from fhir_twin.rules.parse import parse
 from fhir_twin.rules.tables import cited, only, read_evidence
 from mappings import Source
 
-TOP = {"measures", "goal", "gap", "ranking", "aim", "gate", "conflict", "evidence"}
+TOP = {"measures", "goal", "gap", "ranking", "aim", "gate", "conflict", "evidence", "answers"}
 GOAL = {"key", "description", "when", "unless", "variant", "comparator", "relative", "due_days", "category"}
 GOAL |= {"priority", "addresses", "evidence"}
 DUE = {
@@ -48,6 +49,7 @@ def load_guidelines(source: Source) -> Guidelines:
     goals: list[GoalRule] = []
     gaps: list[DueRule] = []
     ranking = Ranking()
+    answers = Answers()
     aims: list[Aim] = []
     gates: list[Gate] = []
     conflicts: list[Conflict] = []
@@ -65,12 +67,15 @@ def load_guidelines(source: Source) -> Guidelines:
         ]
         if "ranking" in table:
             ranking = _ranking(table["ranking"], name)
+        if "answers" in table:
+            answers = _answers(table["answers"], name)
     _measured(goals, measures)
     return Guidelines(
         goals=tuple(goals),
         gaps=tuple(gaps),
         screening=_screening(source),
         ranking=ranking,
+        answers=answers,
         aims=tuple(aims),
         gates=tuple(gates),
         conflicts=tuple(conflicts),
@@ -156,12 +161,19 @@ def _ranking(row: Mapping[str, Any], where: str) -> Ranking:
             "draws",
             "most",
             "most_due",
+            "most_advice",
             "similar",
+            "most_unmeasured",
         },
         where,
     )
     covers = {key: tuple(parts) for key, parts in row["covers"].items()}
     return Ranking(**{**row, "covers": covers})
+
+
+def _answers(row: Mapping[str, Any], where: str) -> Answers:
+    only(row, {"days", "always", "accepted_days", "lapsed_days", "moved"}, where)
+    return Answers(**{**row, "always": tuple(row["always"])})
 
 
 def _aim(row: Mapping[str, Any], where: str) -> Aim:

@@ -17,16 +17,18 @@ from fhir_twin.recommendation.aims import first_and_later, safer_first
 from fhir_twin.recommendation.case import Case, make_case
 from fhir_twin.recommendation.discrepancies import discrepancies
 from fhir_twin.recommendation.due import due
+from fhir_twin.recommendation.earlier import answered, lapsed, reminded
 from fhir_twin.recommendation.explain import citations, recommendation
 from fhir_twin.recommendation.goals import Target, propose_goals
 from fhir_twin.recommendation.joint import joint_words
 from fhir_twin.recommendation.limits import limits
 from fhir_twin.recommendation.pharmacogenomics import gene_conflicts
-from fhir_twin.recommendation.questions import merge, tests, useful
+from fhir_twin.recommendation.questions import merge, useful
 from fhir_twin.recommendation.rank import Option, best_of_families, options, ranks, worth
 from fhir_twin.recommendation.refuse import only_safety, refusal
 from fhir_twin.recommendation.safety import review
 from fhir_twin.recommendation.tumour import aspirates
+from fhir_twin.recommendation.unmeasured import unmeasured
 
 
 def recommend(
@@ -79,23 +81,18 @@ def _plan(empty: Plan, case: Case) -> Plan:
     goals, targets = ((), ()) if safety_only else propose_goals(case)
     questions = useful(merge(() if safety_only else case.proposals.questions, reviewed.questions), case)
     urgent = tuple(gap for gap in case.guidelines.gaps if gap.order < 0)
-    proposals = list(reviewed.stops)
-    proposals += due(urgent, len(proposals) + 1, case)
+    first = (*reviewed.stops, *due(urgent, len(reviewed.stops) + 1, case))
+    proposals = [reminded(r, case, danger=True) for r in first]
     chosen, rejected = ((), ()) if safety_only else _choose(case, targets, first=len(proposals) + 1)
     proposals += chosen
-    if not safety_only:
-        later = tuple(gap for gap in case.guidelines.gaps if gap.order >= 0)
-        proposals += due(later, len(proposals) + 1, case)
-    proposals += tests(questions, len(proposals) + 1, case)
-    if not safety_only:
-        ordered = {coding.code for r in proposals for coding in r.code.codings}
-        fresh = tuple(r for r in case.guidelines.screening if r.code is None or r.code.code not in ordered)
-        proposals += due(fresh, len(proposals) + 1, case)[: case.guidelines.ranking.most_due]
+    rest = unmeasured(tuple(proposals), questions, bool(safety_only), case)
+    proposals += rest.proposals
+    said = tuple(text for text in (rest.left_out, lapsed(proposals, case)) if text)
     return replace(
         empty,
         recommendations=tuple(proposals),
         goals=goals,
-        rejected=_told((*case.proposals.rejected, *rejected)),
+        rejected=_told((*case.proposals.rejected, *rejected, *rest.answered)),
         questions=questions,
         risks=() if safety_only else case.risks,
         findings=(*reviewed.findings, *gene_conflicts(case), *discrepancies(case)),
@@ -103,7 +100,7 @@ def _plan(empty: Plan, case: Case) -> Plan:
         completeness=case.coded.chart.completeness,
         addresses=tuple(dict.fromkeys(s for r in proposals for s in r.addresses)),
         sources=tuple(sorted({s for r in proposals for s in r.sources})),
-        limits=limits(case, safety_only),
+        limits=(*limits(case, safety_only), *said),
     )
 
 
@@ -124,7 +121,9 @@ def _choose(
     rejected += [_gated(o, closed[o.key], case) for o in scored if o.key in closed]
     sound = tuple(o for o in scored if citations(o.intervention) and o.key not in closed)
     rejected += [_too_little(o) for o in sound if not worth(o, ranking)]
-    families = best_of_families(tuple(o for o in sound if worth(o, ranking)))
+    open_options, silent = answered((o for o in sound if worth(o, ranking)), case)
+    rejected += silent
+    families = best_of_families(open_options)
     families, moved = safer_first(families, case)
     first_steps, later = first_and_later(families, case)
     rejected += later
@@ -133,7 +132,8 @@ def _choose(
     places = ranks(tuple(best for best, _ in shown), first)
     together = joint_words(tuple(best for best, _ in shown), case)
     made = [
-        recommendation(best, others, rank, case) for (best, others), rank in zip(shown, places, strict=True)
+        reminded(recommendation(best, others, rank, case), case)
+        for (best, others), rank in zip(shown, places, strict=True)
     ]
     chosen = tuple(
         replace(r, alternatives=(*_one(moved, r.key), *r.alternatives, *together.get(r.key, ())))

@@ -25,6 +25,9 @@ def test_the_plan_is_not_read_back() -> None:
         {**record, "entry": [*record["entry"], *written]}, AS_OF, patient=first.chart.patient.id
     )
     plain = replace(first.chart, issues=(), counts=(), completeness=())
-    assert replace(again, issues=(), counts=(), completeness=()) == plain
+    # What became of our proposals is handed on, beside the patient's data and not among them.
+    assert replace(again, issues=(), counts=(), completeness=(), proposals=()) == plain
+    assert {(p.fate, p.by_us) for p in again.proposals} == {("open", True)}
+    assert {p.item for p in again.proposals} == {r.key for r in first.plan.recommendations}
     own = [i for i in again.issues if "own earlier output" in i.diagnostics]
     assert [i.severity for i in own] == ["information"]
