@@ -62,7 +62,7 @@ def check_forecasts(known: BiomarkerSet, count: int, seed: int) -> Check:
     good = bool((errors["twin"] < errors["last value"]).all() and (errors["twin"] < errors["own mean"]).all())
     text = (
         "The last visit of each simulated person is hidden and forecast. On simulated people the twin must win against "
-        "simple rules, because it knows the constants; on public cohorts it won by 10 to 20 % (docs/twin.md)."
+        "simple rules, because it knows the constants; by how much on real records, only your own data can tell."
     )
     return Check("forecasts", "Forecasts beat simple rules", text, "smaller error than both rules for every biomarker",
                  good, tuple(rows), (figure,))  # fmt: skip
