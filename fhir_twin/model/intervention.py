@@ -116,7 +116,8 @@ class Intervention:
     adult); burden 0 (none) .. 1;
     offer: doses shown side by side (default: the starter); current: what a drug taken already counts as,
     (ingredient, ((up to mg a day, dose key), ...)); route: in words, which path (biomarker or class ratio) carries
-    the event effect."""
+    the event effect; order: place among the advice that has no number (smaller first); done: what of the record
+    counts as done, (analyte, code or words; days it is valid)."""
 
     key: str
     title: str
@@ -150,6 +151,13 @@ class Intervention:
     current: tuple[tuple[str, tuple[tuple[float, str], ...]], ...] = ()
     evidence: tuple[Evidence, ...] = ()
     unverified: tuple[str, ...] = ()
+    order: int = 50
+    done: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def by_guideline(self) -> bool:
+        """No drug, and it claims no effect at all: never simulated, proposed by its guideline alone."""
+        return self.kind != "medication" and not (self.effects or self.events or self.unverified)
 
     def dose(self, key: str) -> Dose:
         """Raises KeyError when there is no such step."""

@@ -34,11 +34,11 @@ TEXTS = (
     *("key", "title", "family", "starter", "indication_text", "adherence_text", "burden_text"),
     *("guideline", "strength", "certainty", "patient_text", "route"),
 )
-NUMBERS = ("onset_years", "adherence", "burden", "injection")
+NUMBERS = ("onset_years", "adherence", "burden", "injection", "order")
 LISTS = ("classes", "ingredients", "addresses", "monitoring", "offer")
 OTHER = (
     *("kind", "cost", "indication", "snomed", "snomed_display"),
-    *("dose", "effect", "event", "harm", "evidence", "current"),
+    *("dose", "effect", "event", "harm", "evidence", "current", "done"),
 )
 
 
@@ -109,6 +109,7 @@ def _intervention(name: str, table: dict[str, Any]) -> Intervention:
         harms=tuple(_build(Harm, where, t, required=("key", "text")) for t in table.get("harm", [])),
         evidence=evidence,
         unverified=tuple(dropped),
+        done=tuple((str(what), int(days)) for what, days in table.get("done", ())),
     )
     _check(where, item, known)
     return item
@@ -158,6 +159,11 @@ def _check(where: str, item: Intervention, known: set[str]) -> None:
                 raise ValueError(f"{where}: {first.outcome} has two effects; it would count twice")
     for dose in {*(e.dose for e in item.effects), *(e.dose for e in item.events)} - {"", *keys}:
         raise ValueError(f"{where}: dose {dose!r} is not in the ladder")
+    plain, read = not (item.effects or item.events or item.unverified), any(e.verified for e in item.evidence)
+    if plain and (item.kind == "medication" or not read):
+        raise ValueError(f"{where}: without an effect it needs a source that was read, and is no drug")
+    if item.done and not item.by_guideline:
+        raise ValueError(f"{where}: `done` belongs to advice without an effect")
     for harm in item.harms:
         if set(harm.evidence) - known:
             raise ValueError(f"{where}: harm {harm.key} cites an unknown evidence key")

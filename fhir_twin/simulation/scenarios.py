@@ -49,6 +49,8 @@ def propose_scenarios(
     patient = view(coded, twin)
     found = _Sorted()
     for item in interventions.items:
+        if item.by_guideline:
+            continue  # nothing to simulate: recommendation/advice.py proposes it
         _consider(item, coded, twin, patient, interventions, safety, found)
     for combination in interventions.combinations:
         _combine(combination, coded, twin, patient, interventions, safety, found)
