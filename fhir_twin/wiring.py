@@ -22,7 +22,6 @@ from terminology.build import default_cache
 from terminology.importers.icd10cm import installed_tabular
 from terminology.library import import_release
 
-
 READY_WITHIN = 10.0  # seconds in which a FHIR server must answer to count as usable
 
 

@@ -119,9 +119,9 @@ class Ranking:
     """How options are ordered. weights: outcome -> what one event counts (a judgement, written down in
     mappings/guidelines/ranking.toml); covers: composite outcome -> outcomes inside it, which then do not count
     again; least_events: smallest weighted 10-year change that is worth proposing; draws: Monte-Carlo draws behind
-    an interval (for ties); most: how many options of benefit
-    a plan shows; most_due: how many screening proposals; most_advice: how much advice without a number; similar: share of the benefit at which a safer option of
-    the same aim goes first; most_unmeasured: how many proposals whose benefit was not computed (tests, screening,
+    an interval (for ties); most: how many options of benefit a plan shows; most_due: how many screening proposals;
+    most_advice: how much advice without a number; similar: share of the benefit at which a safer option of the same
+    aim goes first; most_unmeasured: how many proposals whose benefit was not computed (tests, screening,
     gaps)."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -143,7 +143,8 @@ class Answers:
     """What a clinician's answer to an earlier proposal means for the next plan. days: by kind of proposal, for how
     long a declined one is not made again; always: kinds (and everything urgent) that a plan names all the same;
     accepted_days: for how long an accepted order is not proposed a second time; lapsed_days: after which an
-    unanswered draft is named; moved: analyte -> change since then that reopens the question (positive: a rise, negative: a fall)."""
+    unanswered draft is named; moved: analyte -> change since then that reopens the question (positive: a rise,
+    negative: a fall)."""
 
     days: Mapping[str, int] = field(default_factory=dict)
     always: tuple[str, ...] = ()

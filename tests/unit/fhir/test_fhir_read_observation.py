@@ -422,7 +422,12 @@ def test_a_number_that_cannot_be_taken_as_one_is_said(value: dict[str, Any]) -> 
 
 @pytest.mark.parametrize(
     ("text", "number", "unit"),
-    [("5.4 H", "5.4", ""), ("5.4 LL", "5.4", ""), ("5.4 mmol/L H", "5.4", "mmol/L"), ("7 L/min", "7", "L/min")],
+    [
+        ("5.4 H", "5.4", ""),
+        ("5.4 LL", "5.4", ""),
+        ("5.4 mmol/L H", "5.4", "mmol/L"),
+        ("7 L/min", "7", "L/min"),
+    ],
 )
 def test_a_flag_behind_a_number_is_no_unit(text: str, number: str, unit: str) -> None:
     """OB-3, OB-7."""
