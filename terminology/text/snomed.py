@@ -21,8 +21,18 @@ class SnomedRow:
     kind: str
 
 
+# Words that say nothing of which problem is meant: sharing only these is no agreement.
+_EMPTY = (
+    "history of personal family other unspecified disease disorder syndrome condition problem status acute chronic "
+    "symptom finding abnormal screening with without and or not due to"
+)
+
+
 class SnomedLinks:
-    """Finds the concept for a phrase: by the phrase itself, else by the ICD code when just one row has that code."""
+    """Finds the concept for a phrase: by the phrase itself, else by the ICD code when just one row has that code.
+
+    The way back from an ICD code is not safe by itself: a residual code ("personal history of other diseases of ...")
+    stands for many concepts, and the map knows only one of them. So the row must share a word that carries meaning."""
 
     def __init__(self, rows: Iterable[SnomedRow], canon: Canon) -> None:
         self._rows, self._canon = tuple(rows), canon
@@ -32,6 +42,7 @@ class SnomedLinks:
             if row.icd10cm:
                 by_code.setdefault(row.icd10cm, []).append(row)
         self._by_code = {code: found[0] for code, found in by_code.items() if len(found) == 1}
+        self._empty = frozenset(canon.of(_EMPTY))
 
     def _texts(self) -> dict[str, SnomedRow]:
         """Made on first use: it takes as long as loading the whole index."""
@@ -44,13 +55,20 @@ class SnomedLinks:
         return self._by_text
 
     def find(self, tokens: Sequence[str], icd10cm: str) -> SnomedRow | None:
-        """The row for canonical `tokens` if it agrees with the ICD category, else the only row of that ICD code."""
+        """The row for canonical `tokens` if it agrees with the ICD category, else the only row of that ICD code, if it
+        shares a meaningful token with the phrase."""
         row = self._texts().get(canonical_key(tokens))
         if row is not None and (
             not row.icd10cm or icd10cm.startswith(row.icd10cm) or row.icd10cm.startswith(icd10cm)
         ):
             return row
-        return self._by_code.get(icd10cm)
+        row = self._by_code.get(icd10cm)
+        return row if row is not None and self._shares(row, tokens) else None
+
+    def _shares(self, row: SnomedRow, tokens: Sequence[str]) -> bool:
+        wanted = set(tokens) - self._empty
+        texts = (row.term, row.display, *row.synonyms)
+        return any(wanted & set(self._canon.of(text.lower())) for text in texts)
 
 
 def starter_rows(tables: Iterable[tuple[str, list[dict[str, str]]]]) -> list[SnomedRow]:
