@@ -227,6 +227,8 @@ def load_index(folder: Path) -> PhraseIndex:
     """Read what save_index wrote. Arrays are memory-mapped. Raises OSError or ValueError when something is missing."""
     a = {name: _array(folder / f"{name}.npy") for name in _ARRAYS}
     c = {n: _array(folder / f"code-{n}.npy") for n in ("parent", "last", "leaf", "title")}
+    if (c["parent"] >= np.arange(len(c["parent"]))).any():
+        raise ValueError("the codes are not in tree order; walking up would not end")
     system, code, display = (_lines(folder / f"code-{n}.txt") for n in ("system", "code", "display"))
     number = {text: i for i, text in enumerate(code)}
     codes = Codes(system, code, display, c["parent"], c["last"], c["leaf"], c["title"], number)
