@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "terminology")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "coder")]
 
 import heldout  # noqa: E402
 import numpy as np  # noqa: E402

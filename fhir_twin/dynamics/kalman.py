@@ -19,7 +19,7 @@ from fhir_twin.model.twin import Array
 
 __all__ = ["Belief", "Filtered", "Loading", "Robust", "Trace", "Visits", "kalman_filter"]
 
-BLOCK = 1536
+BLOCK = 3072
 
 
 def kalman_filter(

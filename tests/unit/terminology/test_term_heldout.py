@@ -1,4 +1,4 @@
-"""Floors of quality on held-out phrases (benchmarks/terminology); the figures themselves are in docs/terminology.md."""
+"""Floors of quality on held-out phrases (benchmarks/coder); the figures themselves are in docs/terminology.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from terminology import TextCoder
 
-BENCH = Path(__file__).parents[3] / "benchmarks" / "terminology"
+BENCH = Path(__file__).parents[3] / "benchmarks" / "coder"
 
 
 def rows(name: str) -> list[dict[str, str]]:

@@ -2,7 +2,7 @@
 
 Training mixture: left-out inclusion terms, typos, abbreviations, reordered titles (seed 1), shorthand set "second",
 noise. The benchmark reports on other seeds and on the set "test", which is never used here.
-Run: python benchmarks/terminology/calibrate.py
+Run: python benchmarks/coder/calibrate.py
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from terminology.text.lexicon import load_lexicon  # noqa: E402
 
 METHODS = ("exact", "canonical", "abbreviation", "repair", "retrieval")
 HEADER = """# Weights of the score and the calibration from score to probability (terminology/text/rank.py).
-# Written by benchmarks/terminology/calibrate.py; the numbers are fitted, the method is docs/terminology.md.
+# Written by benchmarks/coder/calibrate.py; the numbers are fitted, the method is docs/terminology.md.
 """
 
 
