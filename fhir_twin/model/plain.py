@@ -12,9 +12,9 @@ import numpy as np
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses to dicts (empty fields left out), tuples and sets to lists (sets sorted), arrays to nested
-    lists, times to ISO 8601, NaN and infinities to None. Decimals become int or float where that is exact,
-    else text, so that no digit is invented."""
+    """Dataclasses to dicts (left out: empty fields and those marked plain=False), tuples and sets to lists
+    (sets sorted), arrays to nested lists, times to ISO 8601, NaN and infinities to None. Decimals become int or
+    float where that is exact, else text, so that no digit is invented."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float | np.floating):
@@ -28,7 +28,8 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return to_plain(value.tolist())
     if is_dataclass(value) and not isinstance(value, type):
-        pairs = ((f.name, to_plain(getattr(value, f.name))) for f in fields(value))
+        shown = (f for f in fields(value) if f.metadata.get("plain", True))
+        pairs = ((f.name, to_plain(getattr(value, f.name))) for f in shown)
         return {name: plain for name, plain in pairs if plain not in (None, "", [], {})}
     if isinstance(value, dict):
         return {str(k): to_plain(v) for k, v in value.items()}

@@ -61,9 +61,14 @@ class Recommendation:
     """One proposal. `key` is stable over runs (it becomes the identifier). code: what to order. rank from 1;
     equal ranks are ties. strength: guideline strength; certainty: high | moderate | low | very-low.
     dose_text: human dosage; dose_amount in mg (or unit) per intake. stop=True: stop or avoid `code`.
-    alternatives: other options for the same aim and why they rank lower; probability_harm: share of draws in
-    which more events would follow than under "continue as now". round: 2 and more when it is proposed anew after
-    somebody declined it (it is another resource then)."""
+    alternatives: other options for the same aim and why they rank lower.
+    All options are compared in the same random draws. probability_best: share of draws in which this one avoids
+    the most (weighted) events of all options compared; probability_harm: share in which more events would follow
+    than under "continue as now"; regret: expected loss, in weighted 10-year events per person, of choosing it
+    instead of the one that is best in each draw. pareto: no rival of the same aim is at least as good in every
+    respect that counts and better in one (None: no rival); preference: in words, what the patient's stated
+    preferences did to its place; tied: keys of the proposals that the simulation cannot tell from it.
+    round: 2 and more when it is proposed anew after somebody declined it (it is another resource then)."""
 
     key: str
     kind: Kind
@@ -96,12 +101,17 @@ class Recommendation:
     alternatives: tuple[str, ...] = ()
     probability_harm: float | None = None
     round: int = 1
+    regret: float | None = None
+    pareto: bool | None = None
+    preference: tuple[str, ...] = ()
+    tied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Finding:
     """A discrepancy or a danger in what is there already; becomes a DetectedIssue.
-    code: v3-ActCode (DI-2: DRG, ALGY, COND, LAB, DUPTHPY, DOSEH, VALIDAT ...)."""
+    code: v3-ActCode (DI-2: DRG, ALGY, COND, LAB, DUPTHPY, DOSEH, VALIDAT ...). sides: what each side says,
+    with its sources (discrepancies); sensitivity: in words, what the conclusion hangs on."""
 
     key: str
     code: str
@@ -110,12 +120,36 @@ class Finding:
     sources: tuple[str, ...]
     check: str = ""
     citation: Citation | None = None
+    sides: tuple[Reason, ...] = ()
+    sensitivity: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StatedPreference:
+    """What the patient (or a Goal on the record) asks for. key: of mappings/guidelines/preferences.toml."""
+
+    key: str
+    text: str
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Prediction:
+    """An early prediction: a disease not yet diagnosed. risk: as things are; lowered_by: (proposal key, title,
+    difference of risk with its 80 % interval), the strongest first; words: what it rests on and what to watch."""
+
+    risk: EventRisk
+    title: str
+    lowered_by: tuple[tuple[str, str, float, float, float], ...] = ()
+    words: tuple[str, ...] = ()
+    citations: tuple[Citation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """refused: why no plan could be made ("minor", "deceased", ...), "" otherwise; then only findings, questions
-    and risks may be filled."""
+    and risks may be filled. sequence: in words, what to do first, next and after that, with what the steps
+    together are expected to bring."""
 
     subject: str
     as_of: datetime
@@ -135,3 +169,6 @@ class Plan:
     refused: str = ""
     knowledge_version: str = ""
     model_version: str = ""
+    preferences: tuple[StatedPreference, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
+    sequence: tuple[str, ...] = ()

@@ -131,7 +131,9 @@ class Sensitivity:
 class Trajectory:
     """times (T,) in years from as_of; median (T, n) and low/high (T, n) (80 %) in canonical units, n in the order
     of `biomarkers`; event risks; changes against "continue as now" (empty for that scenario itself); qaly:
-    quality-adjusted life years gained within the horizon by fewer events, mean with its 80 % interval."""
+    quality-adjusted life years gained within the horizon by fewer events, mean with its 80 % interval; draws:
+    (outcome, horizon, difference of risk in each common random draw (D,)), read-only: the same draw is the same world
+    in every scenario, so scenarios may be compared draw by draw. Draws are not part of the plain form."""
 
     scenario: Scenario
     biomarkers: tuple[str, ...]
@@ -145,3 +147,4 @@ class Trajectory:
     issues: tuple[Issue, ...] = field(default=())
     relative: tuple[RelativeEffect, ...] = ()
     qaly: tuple[float, float, float] | None = None
+    draws: tuple[tuple[str, float, Array], ...] = field(default=(), metadata={"plain": False})

@@ -11,7 +11,7 @@ import numpy as np
 from fhir_twin.dynamics.effects import onset
 from fhir_twin.dynamics.hazards import risk, time_weights
 from fhir_twin.model.scenario import EventRisk, RelativeEffect, RiskChange
-from fhir_twin.model.twin import Array
+from fhir_twin.model.twin import Array, readonly
 from fhir_twin.simulation.baseline import Baseline
 from fhir_twin.simulation.grid import edges, midpoints
 from fhir_twin.simulation.responses import EventTerm
@@ -148,3 +148,11 @@ def relative_effects(terms: list[EventTerm], basis: dict[str, str]) -> tuple[Rel
         share, middle = float((total < 0.0).mean()), float(np.exp(total.mean()))
         found.append(RelativeEffect(outcome, middle, float(low), float(high), share, words))
     return tuple(found)
+
+
+def change_draws(
+    baselines: list[Baseline], before: Array, after: Array
+) -> tuple[tuple[str, float, Array], ...]:
+    """(outcome, horizon, difference of risk (D,)) for comparing scenarios draw by draw."""
+    difference = readonly(after - before)
+    return tuple((b.outcome, b.horizon, difference[i]) for i, b in enumerate(baselines))

@@ -24,6 +24,7 @@ from fhir_twin.simulation.draws import DRAWS, posterior
 from fhir_twin.simulation.grid import edges
 from fhir_twin.simulation.mortality import death, qaly_gain
 from fhir_twin.simulation.outcomes import (
+    change_draws,
     event_risks,
     hazards,
     interval,
@@ -129,6 +130,7 @@ def _trajectory(scenario: Scenario, case: _Case, course: tuple[Array, Array]) ->
         issues=(*case.issues, *_unusable(scenario, response)),
         relative=relative_effects(response.events, words),
         qaly=None if gain is None else _summary(gain),
+        draws=() if same else change_draws(base, before, after),
     )
 
 
