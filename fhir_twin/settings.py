@@ -57,6 +57,15 @@ OPTIONS: tuple[Option, ...] = (
     Option("workers", "int", 2, "Server processes (gunicorn)", minimum=1, maximum=64),
     Option("worker_threads", "int", 8, "Threads in each server process", minimum=1, maximum=64),
     Option("max_body", "int", 16_000_000, "Largest request body accepted (serve)", minimum=1000),
+    Option("public_url", "str", "", "URL under which browsers and EHRs reach this service, e.g. https://twin.example.org"),
+    Option("servers_file", "path", "", "File of the registered FHIR servers (SMART, CDS Hooks); see `servers`"),
+    Option("secret_key", "str", "", "Key that seals sessions and tokens; several: newest first, by comma", secret=True),
+    Option("secret_key_file", "path", "", "File with such keys, one a line (default: one made in the cache folder)"),
+    Option("session_store", "str", "", "SQLAlchemy URL for sessions and feedback (default: a file in the cache folder)",
+           secret=True),
+    Option("session_idle", "int", 900, "Seconds without a request after which a session ends", minimum=60),
+    Option("session_hours", "float", 12.0, "Hours after which a session ends in any case", minimum=0.1, maximum=168),
+    Option("frame_ancestors", "str", "", "Origins of EHRs that may show the page in a frame, separated by blanks"),
     Option("log_level", "str", "WARNING", "DEBUG, INFO, WARNING or ERROR; logs never hold patient data"),
 )  # fmt: skip
 TABLE: Mapping[str, Option] = {option.name: option for option in OPTIONS}

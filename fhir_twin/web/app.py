@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import secrets
+import threading
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -16,7 +18,7 @@ from fhir_twin.errors import Issue, LoginRequired, TwinError
 from fhir_twin.fhir.write_words import biomarker_name, is_noticeable, outcome_words, unit_words
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
-from fhir_twin.web import api, facade, pages, terminology_ops
+from fhir_twin.web import api, facade, pages, session, terminology_ops
 from fhir_twin.web.answers import outcome_response
 from terminology import Terminology
 
@@ -34,12 +36,19 @@ def create_app(
 
     Off loopback it refuses to be built without an API key: the record is behind it."""
     key = settings.text("api_key")
-    if not key and not _loopback(settings.text("host")):
+    public = urlsplit(settings.text("public_url")).hostname or settings.text("host")
+    if not key and not (_loopback(settings.text("host")) and _loopback(public)):
         raise LoginRequired("set api_key (FHIR_TWIN_API_KEY) before listening on anything but loopback")
     app = Flask("fhir_twin.web")
     app.config["MAX_CONTENT_LENGTH"] = settings.integer("max_body")
     app.config["TRUSTED_HOSTS"] = None if key else ["127.0.0.1", "localhost", "[::1]"]
-    app.extensions["fhir-twin"] = {"service": service, "settings": settings, "open_library": library}
+    app.extensions["fhir-twin"] = {
+        "service": service,
+        "settings": settings,
+        "open_library": library,
+        "guard": threading.Lock(),
+    }
+    session.install(app)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(facade.blueprint)
     app.register_blueprint(terminology_ops.blueprint)
@@ -67,8 +76,8 @@ def _loopback(host: str) -> bool:
 def _admit(key: str) -> None:
     """With a key set, every route but health and metadata wants it, as `X-API-Key` or a bearer token."""
     g.run_id = secrets.token_hex(6)
-    if not key or request.endpoint in OPEN_ROUTES:
-        return
+    if not key or request.endpoint in OPEN_ROUTES or "tag" in (request.view_args or {}):
+        return  # addresses of a session ask for the session (session.session_page)
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     given = request.headers.get("X-API-Key") or (bearer if scheme.lower() == "bearer" else "")
     if not hmac.compare_digest(given.encode(), key.encode()):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from datetime import UTC, datetime
 
-from flask import Blueprint, Response, current_app, render_template
+from flask import Blueprint, Response, current_app, redirect, render_template, url_for
 
 from fhir_twin.model.scenario import Trajectory
 from fhir_twin.pipeline import Run
 from fhir_twin.service import TwinService
 from fhir_twin.web.charts import Series, chart, series_of
+from fhir_twin.web.session import PageSession, session_page
+from fhir_twin.web.session_store import hand_out, local_session
 
 blueprint = Blueprint("pages", __name__)
 LISTED = 100
@@ -25,10 +27,18 @@ def index() -> Response:
 
 
 @blueprint.get("/patients/<patient>")
-def one(patient: str) -> Response:
-    """One patient's twin and plan, computed now; nothing is written."""
-    service: TwinService = current_app.extensions["fhir-twin"]["service"]
-    outcome = service.run_one(patient, datetime.now(UTC), dry_run=True)
+def choose(patient: str) -> Response:
+    """Without a login (loopback only): a session on this patient, and its page."""
+    ticket = local_session(patient)
+    answer = redirect(url_for("pages.twin", tag=ticket.tag), 303)
+    return hand_out(ticket, answer)  # type: ignore[arg-type]
+
+
+@blueprint.get("/s/<tag>/")
+@session_page()
+def twin(session: PageSession) -> Response:
+    """The session's patient: twin and plan, computed now; nothing is written."""
+    outcome = session.service.run_one(session.patient, datetime.now(UTC), dry_run=True)
     if outcome.error is not None:
         raise outcome.error
     assert outcome.run is not None

@@ -1,0 +1,35 @@
+"""open_web_state: the store of the web faces, on SQLite beside the cache or on the database that is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import create_engine, event
+
+from fhir_twin.errors import InvalidInput
+from fhir_twin.storage.sealing import Sealer, own_key
+from fhir_twin.storage.web_state import WebState
+
+
+def open_web_state(url: str, folder: Path, keys: tuple[str, ...]) -> WebState:
+    """url: of SQLAlchemy, "" = a SQLite file in `folder`. keys: () = a key of our own in `folder`, made at the first
+    call. Connections are made at the first use; open it after a fork, not before."""
+    sealer = Sealer(keys or own_key(folder))
+    if not url:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        url = f"sqlite:///{folder / 'web.sqlite'}"
+    try:
+        engine = create_engine(url)
+    except Exception:  # noqa: BLE001 - its texts may quote the password in the URL
+        raise InvalidInput("the database of the web faces cannot be opened: its URL is not usable") from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _many_processes)
+    return WebState(engine, sealer)
+
+
+def _many_processes(connection: object, _record: object) -> None:
+    """Readers and a writer at once; a writer waits for another one. Lost seconds after a power cut are no harm."""
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
