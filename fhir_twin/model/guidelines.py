@@ -115,6 +115,35 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class PreferenceRule:
+    """One thing a patient may ask for. words: groups, each of which must be met by a sentence for it to say so; label:
+    in words; criterion: injection | pills | cost | weight-gain | burden | none; price, price_goal: what one unit of it
+    counts against an option (weighted 10-year events; share of the way to the goals); gives_way: an option that it
+    speaks against is left out as long as another of the same aim is open; raises_weight: drug classes;
+    overrides: keys of preferences that do not count beside it."""
+
+    key: str
+    label: str
+    words: tuple[tuple[str, ...], ...]
+    criterion: str
+    price: float
+    price_goal: float
+    gives_way: bool = False
+    raises_weight: frozenset[str] = frozenset()
+    overrides: frozenset[str] = frozenset()
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """All rules; unless: words that turn a sentence around; loinc: questions whose answers are such statements."""
+
+    rules: tuple[PreferenceRule, ...] = ()
+    unless: tuple[str, ...] = ()
+    loinc: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """How options are ordered. weights: outcome -> what one event counts (a judgement, written down in
     mappings/guidelines/ranking.toml); covers: composite outcome -> outcomes inside it, which then do not count
@@ -122,7 +151,8 @@ class Ranking:
     an interval (for ties); most: how many options of benefit a plan shows; most_due: how many screening proposals;
     most_advice: how much advice without a number; similar: share of the benefit at which a safer option of the same
     aim goes first; most_unmeasured: how many proposals whose benefit was not computed (tests, screening,
-    gaps)."""
+    gaps); tie: difference of benefit (weighted events per person) that is too small for an order; priority: what the
+    priority of a recorded Goal counts when the way to the goals is added up."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     covers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -136,6 +166,8 @@ class Ranking:
     most_advice: int = 4
     similar: float = 0.7
     most_unmeasured: int = 10
+    tie: float = 0.0005
+    priority: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +198,4 @@ class Guidelines:
     measures: Mapping[str, Coding] = field(default_factory=dict)
     units: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    preferences: Preferences = field(default_factory=Preferences)

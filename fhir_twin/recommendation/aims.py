@@ -5,7 +5,7 @@ from __future__ import annotations
 from fhir_twin.model.guidelines import Aim
 from fhir_twin.model.scenario import Rejection
 from fhir_twin.recommendation.case import Case
-from fhir_twin.recommendation.rank import Option
+from fhir_twin.recommendation.option import Option, belongs
 
 Family = tuple[Option, tuple[Option, ...]]
 
@@ -17,7 +17,7 @@ def first_and_later(families: tuple[Family, ...], case: Case) -> tuple[tuple[Fam
     later: list[Rejection] = []
     for family in families:
         option = family[0]
-        aims = [aim for aim in case.guidelines.aims if _belongs(option, aim)]
+        aims = [aim for aim in case.guidelines.aims if belongs(option, aim)]
         full = next((aim for aim in aims if room[aim.key] <= 0), None)
         if full is not None:
             scenario = option.trajectory.scenario
@@ -57,16 +57,11 @@ def _lower(title: str) -> str:
 
 
 def _rivals(option: Option, other: Option, case: Case) -> bool:
-    shared = any(_belongs(option, aim) and _belongs(other, aim) for aim in case.guidelines.aims)
+    shared = any(belongs(option, aim) and belongs(other, aim) for aim in case.guidelines.aims)
     share = case.guidelines.ranking.similar
     if option.events is None or other.events is None:
         return shared and option.events is other.events and other.closed >= share * option.closed
     return shared and other.events <= share * option.events
-
-
-def _belongs(option: Option, aim: Aim) -> bool:
-    named = option.intervention.key in aim.interventions
-    return named or bool(aim.classes & set(option.intervention.classes))
 
 
 def _room(aim: Aim, case: Case) -> int:

@@ -8,11 +8,12 @@ from datetime import datetime
 from fhir_twin.model.coded import CodedChart
 from fhir_twin.model.guidelines import Guidelines
 from fhir_twin.model.intervention import Interventions
-from fhir_twin.model.plan import Reason
+from fhir_twin.model.plan import Reason, StatedPreference
 from fhir_twin.model.rules import Predicate, SafetyRules, Words
 from fhir_twin.model.scenario import EventRisk, Proposals, Trajectory
 from fhir_twin.model.twin import Estimate, Twin
 from fhir_twin.rules import PatientView, evaluate, view
+from fhir_twin.rules.preferences import stated_preferences
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -27,6 +28,7 @@ class Case:
     guidelines: Guidelines
     safety: SafetyRules
     patient: PatientView
+    preferences: tuple[StatedPreference, ...] = ()
 
     @property
     def as_of(self) -> datetime:
@@ -67,4 +69,5 @@ def make_case(
     now = next((t for t in trajectories if not t.scenario.choices), None)
     risks = now.risks if now else ()
     patient = view(coded, twin, risks)
-    return Case(coded, twin, proposals, trajectories, interventions, guidelines, safety, patient)
+    stated = stated_preferences(coded, guidelines.preferences)
+    return Case(coded, twin, proposals, trajectories, interventions, guidelines, safety, patient, stated)

@@ -15,7 +15,7 @@ from fhir_twin.model.intervention import Intervention
 from fhir_twin.model.plan import Reason, Recommendation
 from fhir_twin.model.scenario import Rejection, Scenario
 from fhir_twin.recommendation.case import Case
-from fhir_twin.recommendation.rank import Option
+from fhir_twin.recommendation.option import Option
 
 WITHDRAWN_OR_OPEN = ("open", "withdrawn")
 

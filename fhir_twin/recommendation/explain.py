@@ -8,15 +8,16 @@ from fhir_twin.model.plan import Citation, Reason, Recommendation
 from fhir_twin.model.rules import Predicate
 from fhir_twin.model.scenario import EventRisk, RiskChange
 from fhir_twin.recommendation.case import Case
+from fhir_twin.recommendation.option import Option
 from fhir_twin.recommendation.patient_words import OUTCOME, patient_words
-from fhir_twin.recommendation.rank import Option, counted, unpriced
+from fhir_twin.recommendation.rank import counted, unpriced
 from fhir_twin.recommendation.sentence import capital
 
 
 def recommendation(option: Option, others: tuple[Option, ...], rank: int, case: Case) -> Recommendation:
     """The proposal for an option, complete with its reasons. `others`: weaker options of the same family."""
     intervention, trajectory = option.intervention, option.trajectory
-    dose = dose_of(option)
+    dose = option.dose
     indication = intervention.indication
     why = _why(option, indication, case)
     changes = counted(trajectory.changes, case.guidelines.ranking)
@@ -59,11 +60,6 @@ def recommendation(option: Option, others: tuple[Option, ...], rank: int, case: 
 def _title(intervention: Intervention, dose: Dose | None) -> str:
     named = intervention.kind == "medication" and dose is not None and dose.label
     return f"{intervention.title}: {dose.label}" if named and dose else intervention.title
-
-
-def dose_of(option: Option) -> Dose | None:
-    """The dose step of the option's choice; None for what has no doses."""
-    return next((d for d in option.intervention.doses if d.key == option.choice.dose), None)
 
 
 def _code(intervention: Intervention, dose: Dose | None) -> Concept:
@@ -258,5 +254,5 @@ def _alternative(other: Option, best: Option) -> str:
 
 
 def _name(option: Option) -> str:
-    dose = dose_of(option)
+    dose = option.dose
     return dose.label if dose and dose.label else option.intervention.title

@@ -17,11 +17,13 @@ LIVE = ("proposed", "planned", "accepted", "active", "on-hold")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One limit that ranking looks at: bring `analyte` below `limit` (canonical unit)."""
+    """One limit that ranking looks at: bring `analyte` below `limit` (canonical unit). weight: what it counts beside
+    the other goals (the priority of the Goal on the record)."""
 
     goal: str
     analyte: str
     limit: float
+    weight: float = 1.0
 
 
 def propose_goals(case: Case) -> tuple[tuple[ProposedGoal, ...], tuple[Target, ...]]:
@@ -41,8 +43,15 @@ def propose_goals(case: Case) -> tuple[tuple[ProposedGoal, ...], tuple[Target, .
         if existing:
             limits = {key: existing[1].get(key, value) for key, value in limits.items()}
         goals.append(_goal(rule, variant, limits, existing[0] if existing else "", case))
-        targets += [Target(rule.key, key, float(value)) for key, value in limits.items()]
+        weight = _weight(existing[0] if existing else "", case)
+        targets += [Target(rule.key, key, float(value), weight) for key, value in limits.items()]
     return tuple(goals), tuple(targets)
+
+
+def _weight(source: str, case: Case) -> float:
+    """Of the recorded Goal's priority; 1 for a goal that only we propose."""
+    given = next((g.priority for g in case.coded.chart.goals if g.source == source), "")
+    return case.guidelines.ranking.priority.get(given, 1.0)
 
 
 def _variant(rule: GoalRule, case: Case) -> GoalVariant | None:

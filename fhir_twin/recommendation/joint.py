@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fhir_twin.model.scenario import Trajectory
 from fhir_twin.recommendation.case import Case
-from fhir_twin.recommendation.rank import Option, counted
+from fhir_twin.recommendation.option import Option
+from fhir_twin.recommendation.rank import counted
 
 
 def joint_words(shown: tuple[Option, ...], case: Case) -> dict[str, tuple[str, ...]]:

@@ -16,6 +16,8 @@ from fhir_twin.model.guidelines import (
     GoalRule,
     GoalVariant,
     Guidelines,
+    PreferenceRule,
+    Preferences,
     Ranking,
 )
 from fhir_twin.model.rules import Evidence
@@ -24,6 +26,8 @@ from fhir_twin.rules.tables import cited, only, read_evidence
 from mappings import Source
 
 TOP = {"measures", "goal", "gap", "ranking", "aim", "gate", "conflict", "evidence", "answers"}
+TOP |= {"preference", "preference_words"}
+CRITERIA = ("injection", "pills", "cost", "weight-gain", "burden", "none")
 GOAL = {"key", "description", "when", "unless", "variant", "comparator", "relative", "due_days", "category"}
 GOAL |= {"priority", "addresses", "evidence"}
 DUE = {
@@ -54,6 +58,7 @@ def load_guidelines(source: Source) -> Guidelines:
     gates: list[Gate] = []
     conflicts: list[Conflict] = []
     measures: dict[str, list[str]] = {}
+    wishes = Preferences()
     for name, table in source.toml("guidelines"):
         only(table, TOP, name)
         evidence = read_evidence(table, name)
@@ -65,6 +70,8 @@ def load_guidelines(source: Source) -> Guidelines:
         conflicts += [
             _conflict(row, f"{name}: {row.get('key')}", evidence) for row in table.get("conflict", ())
         ]
+        if "preference" in table:
+            wishes = _preferences(table, name, evidence)
         if "ranking" in table:
             ranking = _ranking(table["ranking"], name)
         if "answers" in table:
@@ -82,6 +89,7 @@ def load_guidelines(source: Source) -> Guidelines:
         measures={key: Coding(LOINC, row[0], row[1]) for key, row in measures.items()},
         units={key: (row[2], row[3]) for key, row in measures.items()},
         aliases={key: tuple(row[4:]) for key, row in measures.items()},
+        preferences=wishes,
     )
 
 
@@ -164,6 +172,8 @@ def _ranking(row: Mapping[str, Any], where: str) -> Ranking:
             "most_advice",
             "similar",
             "most_unmeasured",
+            "tie",
+            "priority",
         },
         where,
     )
@@ -174,6 +184,35 @@ def _ranking(row: Mapping[str, Any], where: str) -> Ranking:
 def _answers(row: Mapping[str, Any], where: str) -> Answers:
     only(row, {"days", "always", "accepted_days", "lapsed_days", "moved"}, where)
     return Answers(**{**row, "always": tuple(row["always"])})
+
+
+def _preferences(table: Mapping[str, Any], name: str, evidence: Mapping[str, Evidence]) -> Preferences:
+    words = table["preference_words"]
+    only(words, {"unless", "loinc"}, name)
+    rules = tuple(_preference(row, f"{name}: {row.get('key')}", evidence) for row in table["preference"])
+    unknown = {key for rule in rules for key in rule.overrides} - {rule.key for rule in rules}
+    if unknown:
+        raise ValueError(f"{name}: overrides unknown preferences {', '.join(sorted(unknown))}")
+    return Preferences(rules, tuple(words["unless"]), frozenset(words["loinc"]))
+
+
+def _preference(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> PreferenceRule:
+    known = {"key", "label", "words", "criterion", "price", "price_goal", "gives_way", "raises_weight"}
+    only(row, known | {"overrides", "evidence"}, where)
+    if row["criterion"] not in CRITERIA or row["price"] < 0 or row["price_goal"] < 0:
+        raise ValueError(f"{where}: criterion or price")
+    return PreferenceRule(
+        key=row["key"],
+        label=row["label"],
+        words=tuple(tuple(group) for group in row["words"]),
+        criterion=row["criterion"],
+        price=float(row["price"]),
+        price_goal=float(row["price_goal"]),
+        gives_way=row.get("gives_way", False),
+        raises_weight=frozenset(row.get("raises_weight", ())),
+        overrides=frozenset(row.get("overrides", ())),
+        evidence=cited(row, evidence, where),
+    )
 
 
 def _aim(row: Mapping[str, Any], where: str) -> Aim:

@@ -1,47 +1,27 @@
 """Rank options: expected 10-year events first, then how far they bring the patient towards the goals.
 
-Two options whose difference is smaller than two Monte-Carlo standard errors share a rank: the simulation cannot
-tell them apart, and an order that a new seed would turn around is not shown.
+What the patient asks for has a price that is added to the events (recommendation/wishes.py); without a stated
+preference it is zero. Two options whose difference is smaller than two Monte-Carlo standard errors, or too small to be
+worth an order, share a rank: an order that a new seed would turn around is not shown.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import sqrt
+
+import numpy as np
 
 from fhir_twin.model.guidelines import Ranking
 from fhir_twin.model.intervention import EventEffect, Intervention
-from fhir_twin.model.scenario import Choice, RiskChange, Trajectory
+from fhir_twin.model.scenario import RiskChange, Trajectory
 from fhir_twin.model.twin import Z80
 from fhir_twin.recommendation.case import Case
+from fhir_twin.recommendation.compare import Comparison, compare, paired_error, weighted_draws
 from fhir_twin.recommendation.goals import Target
+from fhir_twin.recommendation.option import Option
+from fhir_twin.recommendation.wishes import priced
 
 STRENGTH = {"strong": 0, "moderate": 1, "conditional": 1, "weak": 2}
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Option:
-    """One allowed option of one choice. events: weighted 10-year change (negative is better), None when no risk
-    equation applied; error: its Monte-Carlo standard error; better: share of draws with fewer events; closed: share
-    of the distance to the unmet goals that it closes, 0..1; met: goals it serves."""
-
-    trajectory: Trajectory
-    intervention: Intervention
-    choice: Choice
-    events: float | None
-    error: float
-    better: float
-    closed: float
-    met: tuple[str, ...]
-    proven: bool = False
-
-    @property
-    def key(self) -> str:
-        return self.trajectory.scenario.key
-
-    @property
-    def family(self) -> str:
-        return self.intervention.family or self.intervention.key
 
 
 def options(case: Case, targets: tuple[Target, ...]) -> tuple[Option, ...]:
@@ -57,7 +37,10 @@ def options(case: Case, targets: tuple[Target, ...]) -> tuple[Option, ...]:
         closed, met = _closed(trajectory, targets, case)
         intervention = case.interventions.get(choice.intervention)
         proven = bool(unpriced(intervention, trajectory, case))
-        found.append(Option(trajectory, intervention, choice, events, error, better, closed, met, proven))
+        changes = counted(trajectory.changes, case.guidelines.ranking)
+        draws = weighted_draws(trajectory, changes, case.guidelines.ranking)
+        option = Option(trajectory, intervention, choice, events, error, better, closed, met, proven, draws)
+        found.append(priced(option, case))
     return tuple(found)
 
 
@@ -103,7 +86,7 @@ def _events(changes: tuple[RiskChange, ...], ranking: Ranking) -> tuple[float | 
 
 def _closed(trajectory: Trajectory, targets: tuple[Target, ...], case: Case) -> tuple[float, tuple[str, ...]]:
     changes = {key: mean for key, mean, *_ in trajectory.biomarker_changes}
-    shares: list[float] = []
+    shares: list[tuple[float, float]] = []
     met: list[str] = []
     for target in targets:
         analyte = "bmi" if target.analyte == "weight" else target.analyte
@@ -117,11 +100,13 @@ def _closed(trajectory: Trajectory, targets: tuple[Target, ...], case: Case) -> 
             continue
         fall = -changes.get(target.analyte, 0.0)
         share = max(0.0, min(1.0, fall / distance))
-        shares.append(share)
+        shares.append((share, target.weight))
         ranking = case.guidelines.ranking
         if share >= ranking.least_gap or fall >= ranking.least_change.get(target.analyte, float("inf")):
             met.append(target.goal)
-    return (sum(shares) / len(shares) if shares else 0.0), tuple(dict.fromkeys(met))
+    total = sum(weight for _, weight in shares)
+    mean = sum(share * weight for share, weight in shares) / total if total else 0.0
+    return mean, tuple(dict.fromkeys(met))
 
 
 def worth(option: Option, ranking: Ranking) -> bool:
@@ -147,17 +132,17 @@ def best_of_families(found: tuple[Option, ...]) -> tuple[tuple[Option, tuple[Opt
 def order(option: Option) -> tuple[float, float, int, bool, float, str]:
     """Most events saved, then most of the goals reached, then guideline strength, no drug before a drug, burden."""
     strength = STRENGTH.get(option.intervention.strength.split(" ")[0].lower(), 3)
-    events = option.events if option.events is not None else 0.0
     drug = option.intervention.kind == "medication"
-    return (events, -option.closed, strength, drug, option.intervention.burden, option.key)
+    closed = option.closed - option.price_goal
+    return (option.score, -closed, strength, drug, option.intervention.burden, option.key)
 
 
-def ranks(ordered: tuple[Option, ...], first: int) -> tuple[int, ...]:
-    """Ranks from `first`; within 2 Monte-Carlo SE of the best of the group is a tie. Without events: by goals."""
+def ranks(ordered: tuple[Option, ...], first: int, ranking: Ranking) -> tuple[int, ...]:
+    """Ranks from `first`; what cannot be told from the best of the group is a tie. Without events: by goals."""
     found: list[int] = []
     head: Option | None = None
     for position, option in enumerate(ordered):
-        if head is not None and _tied(head, option):
+        if head is not None and tied(head, option, ranking):
             found.append(found[-1])
             continue
         head = option
@@ -165,7 +150,18 @@ def ranks(ordered: tuple[Option, ...], first: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _tied(a: Option, b: Option) -> bool:
+def tied(a: Option, b: Option, ranking: Ranking) -> bool:
+    """Closer than two standard errors of the difference in common draws, or than `tie`; what the patient prefers is
+    no tie with what he does not."""
+    if a.price != b.price:
+        return False
     if a.events is None or b.events is None:
         return a.events is b.events and abs(a.closed - b.closed) < 0.05
-    return abs(a.events - b.events) <= 2 * sqrt(a.error**2 + b.error**2)
+    both = a.draws is not None and b.draws is not None
+    error = paired_error(a.draws, b.draws) if both else sqrt(a.error**2 + b.error**2)  # type: ignore[arg-type]
+    return abs(a.events - b.events) <= max(2 * error, ranking.tie)
+
+
+def compared(families: tuple[tuple[Option, tuple[Option, ...]], ...]) -> dict[str, Comparison]:
+    """The best options of all families against each other, by scenario key."""
+    return compare({best.key: np.asarray(best.draws) for best, _ in families if best.draws is not None})

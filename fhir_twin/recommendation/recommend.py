@@ -22,13 +22,16 @@ from fhir_twin.recommendation.explain import citations, recommendation
 from fhir_twin.recommendation.goals import Target, propose_goals
 from fhir_twin.recommendation.joint import joint_words
 from fhir_twin.recommendation.limits import limits
+from fhir_twin.recommendation.option import Option
 from fhir_twin.recommendation.pharmacogenomics import gene_conflicts
 from fhir_twin.recommendation.questions import merge, useful
-from fhir_twin.recommendation.rank import Option, best_of_families, options, ranks, worth
+from fhir_twin.recommendation.rank import best_of_families, compared, options, ranks, worth
 from fhir_twin.recommendation.refuse import only_safety, refusal
 from fhir_twin.recommendation.safety import review
+from fhir_twin.recommendation.standing import Field, standing
 from fhir_twin.recommendation.tumour import aspirates
 from fhir_twin.recommendation.unmeasured import unmeasured
+from fhir_twin.recommendation.wishes import giving_way
 
 
 def recommend(
@@ -101,6 +104,7 @@ def _plan(empty: Plan, case: Case) -> Plan:
         addresses=tuple(dict.fromkeys(s for r in proposals for s in r.addresses)),
         sources=tuple(sorted({s for r in proposals for s in r.sources})),
         limits=(*limits(case, safety_only), *said),
+        preferences=case.preferences,
     )
 
 
@@ -123,16 +127,21 @@ def _choose(
     rejected += [_too_little(o) for o in sound if not worth(o, ranking)]
     open_options, silent = answered((o for o in sound if worth(o, ranking)), case)
     rejected += silent
+    open_options, unwanted = giving_way(open_options, case)
+    rejected += unwanted
     families = best_of_families(open_options)
+    comparisons = compared(families)
     families, moved = safer_first(families, case)
     first_steps, later = first_and_later(families, case)
     rejected += later
     shown = first_steps[: ranking.most]
     rejected += [_lower(best) for best, _ in first_steps[ranking.most :]]
-    places = ranks(tuple(best for best, _ in shown), first)
+    places = ranks(tuple(best for best, _ in shown), first, ranking)
     together = joint_words(tuple(best for best, _ in shown), case)
+    ranked = {best.intervention.key: rank for (best, _), rank in zip(shown, places, strict=True)}
+    field = Field(comparisons, tuple(best for best, _ in families), ranked)
     made = [
-        reminded(recommendation(best, others, rank, case), case)
+        reminded(standing(recommendation(best, others, rank, case), best, field, case), case)
         for (best, others), rank in zip(shown, places, strict=True)
     ]
     chosen = tuple(
