@@ -7,7 +7,8 @@
     +-- NotFound          not-found      404    |   +-- UpstreamTimeout timeout  504
     +-- NotSupported      not-supported  400    |   +-- Throttled     throttled  503
     +-- LoginRequired     login          401    +-- KnowledgeError    exception  500 (refuses to start)
-    +-- Forbidden         forbidden      403
+    +-- Forbidden         forbidden      403    +-- Busy              throttled  503 (our own store: try again)
+                                                +-- StoreError        exception  500
 
 An exception ends a job. A bad *entry* is no exception: it becomes an `Issue` that rides along to the
 report. Neither ever quotes a patient's value: `diagnostics` names the rule that failed, not the data.
@@ -105,3 +106,18 @@ class Throttled(UpstreamError):
 
 class KnowledgeError(TwinError):
     """A file under mappings/ is wrong; names the file and the key. The service refuses to start."""
+
+
+class Busy(TwinError):
+    """We cannot take more just now: the store is locked, full or over its depth. Nothing was accepted; the sender
+    shall try again after `retry_after` seconds."""
+
+    code, status = "throttled", 503
+
+    def __init__(self, message: str, *, retry_after: float = 5.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StoreError(TwinError):
+    """Our own store is damaged, of a later version, or refuses what should work."""

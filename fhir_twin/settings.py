@@ -51,6 +51,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("knowledge", "path", "", "Folder of your own knowledge files, laid over ours"),
     Option("cache", "path", "", "Where built indexes are kept (default: the user's cache folder)"),
     Option("terminology", "path", "", "Folder of imported terminology releases (default: in the cache folder)"),
+    Option("store", "str", "", "Where accepted work and twins are kept: a SQLite file or postgresql://... "
+           "(default: store.db in the user's data folder)", secret=True),
+    Option("tenant", "str", "main", "Name of this FHIR server in the store; servers' data never mix"),
+    Option("queue_depth", "int", 100_000, "Undone work at which new work is refused (503)", minimum=1),
+    Option("queue_free", "int", 256_000_000, "Bytes to leave free on the store's disk", minimum=0),
+    Option("lease", "float", 60.0, "Seconds of silence after which a worker's work is taken over", minimum=0.1),
     Option("host", "str", "127.0.0.1", "Address to listen on (serve)"),
     Option("port", "int", 8080, "Port to listen on (serve)", minimum=0, maximum=65535),
     Option("api_key", "str", "", "Key that callers of the API must send; required off loopback", secret=True),

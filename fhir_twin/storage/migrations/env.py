@@ -1,0 +1,8 @@
+"""What alembic runs: the migrations, on the connection (and in the transaction) that `upgrade` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"], transactional_ddl=False)
+context.run_migrations()

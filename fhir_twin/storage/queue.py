@@ -1,0 +1,284 @@
+"""A durable queue: accepted means on disk, done at least once, one effect, order within a lane.
+
+    queue.accept(NewWork("hl7v2", lane="MRN|123", key="ACME|MSG001", body=message))   # durable when it returns
+    work = queue.claim("worker-1", ("hl7v2",))
+    queue.done(work)            # or retry(work, ...), dead(work, ...), release(work)
+
+Every method takes `tx`, a transaction of `Database.write`, to be part of something larger: a handler's results, the
+work that follows from them and the end of its own work are one commit. Why our own table: decision 0090.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from fhir_twin.errors import Conflict, InvalidInput
+from fhir_twin.storage.database import Database
+from fhir_twin.storage.lease import LeaseWatch
+from fhir_twin.storage.pressure import Pressure
+from fhir_twin.storage.schema import ACTIVE, READY, RUNNING
+from fhir_twin.storage.work import Accepted, Limits, NewWork, Work
+
+_ACTIVE, _READY, _RUNNING = (sa.text(t) for t in (ACTIVE, READY, RUNNING))
+_MAX_REQUEST = 4_000_000
+_FRESH: dict[str, object] = {
+    **dict.fromkeys(("attempts", "crashes", "fence", "beat"), 0),
+    **dict.fromkeys(("waited", "pause"), 0.0),
+    **dict.fromkeys(("owner", "reason", "signed"), ""),
+    **dict.fromkeys(("request", "reply"), b""),
+    "state": "queued",
+}
+
+
+class LeaseLost(Conflict):
+    """Somebody else has taken this work over meanwhile; what we did is not to be recorded."""
+
+
+class Queue:
+    """One table (`schema.JOB` or `schema.OUTBOX`) for one tenant. lease: seconds after which silent work is taken
+    over. Thread-safe."""
+
+    def __init__(
+        self,
+        database: Database,
+        table: sa.Table,
+        tenant: str,
+        *,
+        lease: float = 60.0,
+        limits: Limits | None = None,
+    ) -> None:
+        self.database = database
+        self.table = table
+        self.tenant = tenant
+        self.limits = limits or Limits()
+        self.watch = LeaseWatch(lease)
+        self._pressure = Pressure(database, table, tenant, self.limits)
+        self._insert = (sqlite if database.is_sqlite else postgresql).insert
+
+    # --- in ------------------------------------------------------------------------------------------
+
+    def accept(self, new: NewWork, tx: Connection | None = None) -> Accepted:
+        """Durable when it returns (with `tx`: when that commits).
+
+        Raises Busy (full, or the disk is; nothing was taken), Conflict (this key is known with other content) and
+        InvalidInput (too large). Work that follows from work in hand (`tx`) is never refused for want of room."""
+        return self.accept_many((new,), tx)[0]
+
+    def accept_many(self, work: Sequence[NewWork], tx: Connection | None = None) -> list[Accepted]:
+        """All or none, in one commit; the order within a lane is the order given."""
+        for new in work:
+            self._check(new)
+        if tx is None:
+            self._pressure.check(len(work))
+        with self.database.write(tx) as connection:
+            self._hold_lanes(connection, {new.lane for new in work})
+            return [self._put(connection, new) for new in work]
+
+    def _check(self, new: NewWork) -> None:
+        if not new.kind or len(new.kind) > 64 or len(new.lane) > 255 or len(new.key) > 255:
+            raise InvalidInput("work needs a kind, and a lane and key of at most 255 characters")
+        if len(new.body) > self.limits.max_body:
+            raise InvalidInput(f"a message is larger than {self.limits.max_body} bytes")
+
+    def _put(self, connection: Connection, new: NewWork) -> Accepted:
+        t, now = self.table, self.database.clock()
+        digest = hashlib.sha256(new.body).hexdigest()
+        key = new.key or f"{new.lane}#{digest}"[-255:]
+        first: object = True
+        if new.lane:
+            first = ~sa.exists().where(t.c.tenant == self.tenant, t.c.lane == new.lane, _ACTIVE)
+        values = dict(_FRESH) | {
+            "tenant": self.tenant,
+            "kind": new.kind,
+            "lane": new.lane,
+            "key": key,
+            "body": new.body,
+        }
+        values |= {"digest": digest, "head": first, "blocks": new.blocks}
+        values |= {
+            "parent": new.parent,
+            "due": now,
+            "accepted": now,
+            "meta": json.dumps(dict(new.meta)) if new.meta else "",
+        }
+        insert = self._insert(t).values(**values)
+        again = insert.on_conflict_do_nothing(index_elements=["tenant", "kind", "key"]).returning(t.c.id)
+        id_ = connection.execute(again).scalar()
+        if id_ is not None:
+            return Accepted(int(id_), False)
+        held = connection.execute(
+            sa.select(t.c.id, t.c.digest).where(
+                t.c.tenant == self.tenant, t.c.kind == new.kind, t.c.key == key
+            )
+        ).one()
+        if held.digest != digest:
+            raise Conflict("a message with this identification but other content was accepted before")
+        return Accepted(int(held.id), True)
+
+    # --- out -----------------------------------------------------------------------------------------
+
+    def claim(self, owner: str, kinds: Sequence[str] = ()) -> Work | None:
+        """The oldest work that may be done now, for `owner`; None when there is none. kinds: only these ("" = all)."""
+        if self.watch.due():
+            self.reclaim()
+        t = self.table
+        now = self.database.clock()
+        # A clock that was set back must not hold work up: before the moment the pause began counts as over, too.
+        waiting = sa.or_(t.c.due <= now, t.c.due - t.c.pause > now)
+        ready = sa.select(t.c.id).where(t.c.tenant == self.tenant, _READY, waiting)
+        if kinds:
+            ready = ready.where(t.c.kind.in_(kinds))
+        ready = ready.order_by(t.c.id).limit(1)
+        if not self.database.is_sqlite:
+            ready = ready.with_for_update(skip_locked=True)
+        taking = (
+            sa.update(t)
+            .where(t.c.id == ready.scalar_subquery())
+            .values(state="running", owner=owner, fence=t.c.fence + 1, beat=0, attempts=t.c.attempts + 1)
+            .returning(t)
+        )
+        with self.database.write() as connection:
+            row = connection.execute(taking).mappings().first()
+        return None if row is None else _work(row)
+
+    def beat(self, work: Work) -> bool:
+        """Still at it. False when the work was taken over."""
+        return self._held(work, None, beat=self.table.c.beat + 1)
+
+    def done(
+        self, work: Work, *, request: bytes = b"", reply: bytes = b"", tx: Connection | None = None
+    ) -> None:
+        """Raises LeaseLost, which must undo the whole of `tx`."""
+        now = self.database.clock()
+        self._leave(work, tx, state="done", finished=now, reason="", **_exchange(request, reply))
+
+    def dead(
+        self,
+        work: Work,
+        reason: str,
+        *,
+        request: bytes = b"",
+        reply: bytes = b"",
+        tx: Connection | None = None,
+    ) -> None:
+        """Put aside for a person, with the reason (no patient data), what was sent and what came back."""
+        now = self.database.clock()
+        self._leave(work, tx, state="dead", finished=now, reason=reason[:2000], **_exchange(request, reply))
+
+    def retry(
+        self, work: Work, reason: str, wait: float, *, request: bytes = b"", reply: bytes = b""
+    ) -> None:
+        """Again, not before `wait` seconds from now. It keeps its place: its lane waits with it."""
+        now, waited = self.database.clock(), self.table.c.waited + wait
+        again = {
+            "state": "queued",
+            "due": now + wait,
+            "pause": wait,
+            "waited": waited,
+            "reason": reason[:2000],
+        }
+        if not self._held(work, None, owner="", **again, **_exchange(request, reply)):
+            raise LeaseLost("this work was taken over by another worker")
+
+    def release(self, work: Work) -> None:
+        """Give it back untouched (a worker that stops)."""
+        self._held(work, None, state="queued", owner="", attempts=self.table.c.attempts - 1)
+
+    def reclaim(self) -> int:
+        """Take work from workers that fell silent; work that ended its worker too often is put aside. How many."""
+        t = self.table
+        with self.database.read() as connection:
+            running = sa.select(t.c.id, t.c.fence, t.c.beat).where(t.c.tenant == self.tenant, _RUNNING)
+            rows = [(int(r[0]), int(r[1]), int(r[2])) for r in connection.execute(running)]
+        gone = self.watch.abandoned(rows)
+        for id_, fence in gone:
+            self._take_back(id_, fence)
+        return len(gone)
+
+    def _take_back(self, id_: int, fence: int) -> None:
+        t = self.table
+        one = sa.and_(t.c.id == id_, t.c.fence == fence, _RUNNING)
+        with self.database.write() as connection:
+            lane = connection.execute(sa.select(t.c.lane, t.c.crashes).where(one)).first()
+            if lane is None:
+                return
+            self._hold_lanes(connection, {lane.lane})
+            poison = lane.crashes + 1 >= self.limits.crashes
+            values: dict[str, object] = {"state": "queued", "crashes": t.c.crashes + 1, "owner": ""}
+            if poison:
+                reason = f"its worker ended {lane.crashes + 1} times while at it"
+                values |= {"state": "dead", "reason": reason, "finished": self.database.clock()}
+            values["fence"] = t.c.fence + 1  # whoever still holds it can no longer finish it
+            changed = connection.execute(sa.update(t).where(one).values(**values)).rowcount
+            if changed and poison:
+                self.promote(connection, lane.lane)
+
+    # --- order ---------------------------------------------------------------------------------------
+
+    def promote(self, connection: Connection, lane: str) -> None:
+        """Make the first active row of a lane its head, unless its head is at work. Hold the lane before."""
+        if not lane:
+            return
+        t, first = self.table, self._first(lane)
+        here = sa.and_(t.c.tenant == self.tenant, t.c.lane == lane, t.c.head)
+        if connection.execute(sa.select(t.c.id).where(here, _RUNNING)).first() is not None:
+            return
+        connection.execute(sa.update(t).where(here, t.c.id != first).values(head=False))
+        connection.execute(sa.update(t).where(t.c.id == first).values(head=True))
+
+    def _leave(self, work: Work, tx: Connection | None, **values: object) -> None:
+        with self.database.write(tx) as connection:
+            self._hold_lanes(connection, {work.lane})
+            keeps = values["state"] == "dead" and sa.select(self.table.c.blocks).where(
+                self.table.c.id == work.id
+            )
+            held = keeps is not False and bool(connection.execute(keeps).scalar())
+            if not self._held(work, connection, head=held and bool(work.lane), owner="", **values):
+                raise LeaseLost("this work was taken over by another worker")
+            if not held:
+                self._next(connection, work.lane)
+
+    def _next(self, connection: Connection, lane: str) -> None:
+        """The cheap form of `promote` for a lane whose head has just left."""
+        if lane:
+            first = self._first(lane)
+            connection.execute(sa.update(self.table).where(self.table.c.id == first).values(head=True))
+
+    def _first(self, lane: str) -> sa.ScalarSelect[int]:
+        row = self.table.alias("lane_row")
+        here = sa.and_(row.c.tenant == self.tenant, row.c.lane == lane, _ACTIVE)
+        return sa.select(sa.func.min(row.c.id)).where(here).scalar_subquery()
+
+    def _held(self, work: Work, tx: Connection | None, **values: object) -> bool:
+        t = self.table
+        mine = sa.and_(t.c.id == work.id, t.c.fence == work.fence, _RUNNING)
+        with self.database.write(tx) as connection:
+            return connection.execute(sa.update(t).where(mine).values(**values)).rowcount == 1
+
+    def _hold_lanes(self, connection: Connection, lanes: Iterable[str]) -> None:
+        """PostgreSQL: who adds to or leaves a lane does so alone, else numbers become visible out of order. Sorted, so
+        that two who want the same lanes cannot lock each other out. SQLite has one writer anyway."""
+        if self.database.is_sqlite:
+            return
+        for lane in sorted(lane for lane in lanes if lane):
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._number(lane))))
+
+    def _number(self, lane: str) -> int:
+        text = f"{self.table.name}\0{self.tenant}\0{lane}".encode()
+        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+def _exchange(request: bytes, reply: bytes) -> dict[str, object]:
+    return {"request": request[:_MAX_REQUEST], "reply": reply[:_MAX_REQUEST]}
+
+
+def _work(row: sa.RowMapping) -> Work:
+    meta = json.loads(row["meta"]) if row["meta"] else {}
+    names = ("id", "kind", "lane", "key", "body", "attempts", "waited", "fence", "parent")
+    return Work(meta=meta, **{name: row[name] for name in names})

@@ -1,0 +1,73 @@
+"""The tables, as SQLAlchemy Core metadata. How a database comes to have them is in `migrations`.
+
+A test holds the two against each other. Each row belongs to a tenant (one FHIR server); nothing reads across tenants.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+# Rows that hold their place in the order of their lane. A dead letter does so when its kind `blocks`.
+ACTIVE = "(state = 'queued' OR state = 'running' OR (state = 'dead' AND blocks))"
+READY = "(head AND state = 'queued')"
+RUNNING = "(state = 'running')"
+UNDONE = "(state = 'queued' OR state = 'running')"
+
+
+def _work_table(name: str) -> sa.Table:
+    """A queue: one row per piece of work. state: queued | running | done | dead | skipped.
+
+    lane: what keeps its order (a patient), "" = no order. head: first of its lane, so that a claim need not look.
+    key: what the same work is known by when it comes twice. fence: grows with each claim; only who holds the newest
+    may finish. beat: grows while the holder lives. due, pause: not before this time, set that many seconds earlier."""
+    return sa.Table(
+        name,
+        METADATA,
+        sa.Column("id", BIG, primary_key=True, autoincrement=True),
+        sa.Column("tenant", sa.String(64), nullable=False),
+        sa.Column("kind", sa.String(64), nullable=False),
+        sa.Column("lane", sa.String(255), nullable=False),
+        sa.Column("key", sa.String(255), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("meta", sa.Text, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("head", sa.Boolean, nullable=False),
+        sa.Column("blocks", sa.Boolean, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("crashes", sa.Integer, nullable=False),
+        sa.Column("waited", sa.Float, nullable=False),
+        sa.Column("fence", sa.Integer, nullable=False),
+        sa.Column("beat", sa.Integer, nullable=False),
+        sa.Column("owner", sa.String(64), nullable=False),
+        sa.Column("due", sa.Float, nullable=False),
+        sa.Column("pause", sa.Float, nullable=False),
+        sa.Column("accepted", sa.Float, nullable=False),
+        sa.Column("finished", sa.Float, nullable=True),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("request", sa.LargeBinary, nullable=False),
+        sa.Column("reply", sa.LargeBinary, nullable=False),
+        sa.Column("signed", sa.String(128), nullable=False),
+        sa.Column("parent", BIG, nullable=True),
+        sa.UniqueConstraint("tenant", "kind", "key", name=f"uq_{name}_key"),
+        sa.Index(f"ix_{name}_ready", "tenant", "id", **_where(READY)),
+        sa.Index(f"ix_{name}_running", "tenant", "id", **_where(RUNNING)),
+        sa.Index(f"ix_{name}_undone", "tenant", "id", **_where(UNDONE)),
+        sa.Index(f"ix_{name}_active", "tenant", "lane", "id", **_where(ACTIVE)),
+        sa.Index(f"ix_{name}_state", "tenant", "state", "id"),
+        sa.Index(f"uq_{name}_head", "tenant", "lane", unique=True, **_where("(head AND lane <> '')")),
+        sqlite_autoincrement=True,
+    )
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
+
+JOB = _work_table("job")
+OUTBOX = _work_table("outbox")

@@ -1,0 +1,65 @@
+"""Store: everything kept for one tenant (one FHIR server), on one database. The way in for all who keep things.
+
+store = open_store("store.db", tenant="main")
+store.jobs.accept(NewWork("hl7v2", lane="...", body=message, key="..."))
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fhir_twin.errors import InvalidInput
+from fhir_twin.storage.database import Database
+from fhir_twin.storage.queue import Queue
+from fhir_twin.storage.schema import JOB, OUTBOX
+from fhir_twin.storage.work import Limits
+
+_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """jobs: work accepted from outside, and what follows from it. outbox: what is to be written to the server."""
+
+    database: Database
+    tenant: str
+    jobs: Queue
+    outbox: Queue
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def open_store(
+    url: str = "",
+    tenant: str = "main",
+    *,
+    limits: Limits | None = None,
+    lease: float = 60.0,
+    clock: Callable[[], float] = time.time,
+    busy_timeout: float = 10.0,
+) -> Store:
+    """url: a SQLite file or postgresql://...; "" for `default_path()`. Creates and upgrades the tables.
+
+    Raises InvalidInput (url, tenant), Busy (cannot be reached or is locked) and StoreError."""
+    if not _TENANT.match(tenant):
+        raise InvalidInput(
+            "a tenant's name is 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit"
+        )
+    database = Database(url or str(default_path()), clock=clock, busy_timeout=busy_timeout).open()
+    jobs, outbox = (Queue(database, table, tenant, lease=lease, limits=limits) for table in (JOB, OUTBOX))
+    return Store(database, tenant, jobs, outbox)
+
+
+def default_path() -> Path:
+    """store.db in the user's data folder."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "fhir-twin" / "store.db"
+    named = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(named) if named else Path.home() / ".local" / "share") / "fhir-twin" / "store.db"
