@@ -138,8 +138,9 @@ def _analyte(row: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> Analyt
     )
     cited = tuple(evidence[k] for k in ("window", "molar") if k in evidence)
     derived, others = bool(row.get("derived", False)), tuple(row.get("other_units", []))
-    analyte = Analyte(key, row["name"], unit, codes, rules, (low, high), derived, cited, others)
-    if any(to_canonical(1.0, other, analyte) is None for other in others):
+    bare = tuple((u, float(a), float(b)) for u, (a, b) in row.get("unlabelled", {}).items())
+    analyte = Analyte(key, row["name"], unit, codes, rules, (low, high), derived, cited, others, bare)
+    if any(to_canonical(1.0, other, analyte) is None for other in (*others, *(u for u, *_ in bare))):
         raise ValueError(f"{key}: other_units has a unit that cannot be converted")
     return analyte
 

@@ -148,18 +148,20 @@ def _unread(coded: CodedMeasurement, known: BiomarkerSet) -> Iterable[Issue]:
 
 
 def _without_crossed_pairs(points: list[Point]) -> list[Point]:
-    """A diastolic that is not below the systolic of the same reading: one of them is a slip, nobody can say which."""
+    """A diastolic that is not below the systolic of the same reading: one of them is a slip, nobody can say which.
+
+    The two may be parts of one resource, or two Observations of one moment."""
+    used = [p for p in points if p.used and p.bound is None and p.biomarker in ("sbp", "dbp")]
     pairs: dict[tuple[str, datetime | None], dict[str, float]] = {}
-    for point in points:
-        if point.used and point.bound is None and point.biomarker in ("sbp", "dbp"):
-            pairs.setdefault((point.source, point.time), {})[point.biomarker] = point.value
+    moments: dict[datetime, dict[str, list[float]]] = {}
+    for point in used:
+        pairs.setdefault((point.source, point.time), {})[point.biomarker] = point.value
+        if point.time is not None:
+            moments.setdefault(point.time, {}).setdefault(point.biomarker, []).append(point.value)
     crossed = {k for k, pair in pairs.items() if len(pair) == 2 and pair["dbp"] >= pair["sbp"]}
-    return [
-        replace(p, used=False, reason="crossed-pair")
-        if p.used and p.biomarker in ("sbp", "dbp") and (p.source, p.time) in crossed
-        else p
-        for p in points
-    ]
+    at_once = {t for t, both in moments.items() if len(both) == 2 and min(both["dbp"]) >= max(both["sbp"])}
+    marked = {id(p) for p in used if (p.source, p.time) in crossed or p.time in at_once}
+    return [replace(p, used=False, reason="crossed-pair") if id(p) in marked else p for p in points]
 
 
 def _collapse(points: list[Point], ranks: dict[int, tuple[int, int]]) -> list[Point]:

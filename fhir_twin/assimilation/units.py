@@ -227,6 +227,8 @@ def _infer(value: float, analyte: Analyte) -> Converted:
     """OB-6: a weight of 172 may be kilograms or pounds; a potassium of 4.5 is the same in mmol/L and meq/L."""
     converted = [to_canonical(value, u, analyte) for u in _units(analyte)]
     fitting = [c for c in converted if c is not None and _plausible(c, analyte)]
+    bare = [to_canonical(value, u, analyte) for u, low, high in analyte.unlabelled if low <= value <= high]
+    fitting += [c for c in bare if c is not None]
     if not fitting or max(fitting) - min(fitting) > 1e-9 * abs(max(fitting)):
         return Converted(None, "missing-unit")
     return Converted(fitting[0], "", ("unit-inferred",))

@@ -11,6 +11,7 @@ from fhir_twin.coding.measurements import LabCoder
 from fhir_twin.coding.medications import DrugCoder, once
 from fhir_twin.coding.problems import ProblemCoder
 from fhir_twin.coding.social import social_facts
+from fhir_twin.coding.taken import ended_by_statements
 from fhir_twin.model.chart import Chart
 from fhir_twin.model.coded import CodedChart
 
@@ -24,7 +25,8 @@ def code_chart(chart: Chart, coder: Coder, concept_maps: ConceptMaps) -> CodedCh
     desk = Desk(coder, concept_maps)
     problem_coder, drug_coder, lab_coder = ProblemCoder(desk), DrugCoder(desk), LabCoder(desk)
     problems = tuple(c for p in chart.problems for c in problem_coder.code(p, chart.as_of))
-    medications = once(tuple(drug_coder.code(m) for m in chart.medications), drug_coder, desk)
+    told = ended_by_statements(tuple(drug_coder.code(m) for m in chart.medications), desk)
+    medications = once(told, drug_coder, desk)
     allergies = tuple(code_allergy(a, desk) for a in chart.allergies)
     measurements = tuple(lab_coder.code(m) for m in chart.measurements)
     family = tuple(c for m in chart.family for c in code_family(m, problem_coder))

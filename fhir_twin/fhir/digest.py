@@ -35,6 +35,10 @@ _TIMES = """
 """
 # An attachment's data is the narrative with its date, and the narrative is compared as text.
 _VOLATILE = frozenset((*_TIMES.split(), "data"))
+# A release of the knowledge or the model that changes no advice changes no content: the resource goes on naming the
+# version that it was last written under, and no clinician's list is rewritten.
+_CANONICAL = frozenset({"instantiatesCanonical", "moduleCanonical"})
+_DEVICE = "fhir-twin-device"
 _CORE = {
     "Goal": ("description", "target"),
     "MedicationRequest": ("medicationCodeableConcept", "dosageInstruction", "doNotPerform"),
@@ -147,6 +151,8 @@ class _Form:
         return _same_instant(" ".join(value.split())) if isinstance(value, str) else value
 
     def _member(self, key: str, value: Any, top: bool) -> Any:
+        if key in _CANONICAL and self.skip:
+            value = _unversioned(value)
         if not top:
             return self.of(value)
         if key in _SERVER or (self.skip and key in _HISTORY):
@@ -159,6 +165,8 @@ class _Form:
 
     def _reference(self, value: Json) -> str:
         name = lasting_name(value, self.base)
+        if self.skip and _DEVICE in name:
+            return _DEVICE  # another model version is another Device, but no other advice
         if not self.core:
             return name
         own = name.startswith("own:")
@@ -166,6 +174,13 @@ class _Form:
             return ""
         lasting = re.sub(r"-g\d+$", "", name)
         return f"{lasting}#{self.cores.get(lasting, '')}" if own else name
+
+
+def _unversioned(value: Any) -> Any:
+    """A canonical (or several) without "|version"."""
+    if isinstance(value, list):
+        return [_unversioned(v) for v in value]
+    return value.split("|")[0] if isinstance(value, str) else value
 
 
 def _same_instant(text: str) -> str:

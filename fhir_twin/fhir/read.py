@@ -22,6 +22,7 @@ from fhir_twin.fhir.context import Context, Issues
 from fhir_twin.fhir.convert import convert
 from fhir_twin.fhir.read_conditions import read_allergy, read_condition
 from fhir_twin.fhir.read_consent import read_consent, unreadable_consent
+from fhir_twin.fhir.read_contained import contained_observations, is_of_report
 from fhir_twin.fhir.read_duplicates import mark_duplicates
 from fhir_twin.fhir.read_events import (
     read_care_plan,
@@ -225,6 +226,11 @@ def _drug(kind: type[R], read: Callable[[R, dict[str, Any], str, Context], Medic
 
 
 def _observation(entry: Entry, context: Context, shelf: _Shelf) -> None:
+    _observation_alone(entry, context, shelf)
+    _contained(entry, context, shelf)
+
+
+def _observation_alone(entry: Entry, context: Context, shelf: _Shelf) -> None:
     given = _convert(entry, k.Observation, context.issues)
     if given is not None:
         measurements, genes = read_observation(given, entry.raw, entry.source, context)
@@ -239,6 +245,17 @@ def _report(entry: Entry, context: Context, shelf: _Shelf) -> None:
         shelf.events.append(event)
         if event.status in USED_STATUSES:
             shelf.genes += read_report_genes(given, entry.source, event.time)
+    if given is not None:
+        _contained(entry, context, shelf)
+
+
+def _contained(entry: Entry, context: Context, shelf: _Shelf) -> None:
+    """Observations inside a report or a panel: one that cannot be read does not cost the others."""
+    for inner in contained_observations(entry):
+        if in_error(inner.raw):
+            context.skip_status("Observation", "entered-in-error")
+        elif is_understood(inner.raw, inner.source, context.issues) and is_of_report(inner, entry, context):
+            _read(inner, _observation_alone, context, shelf)
 
 
 def _consent(entry: Entry, context: Context, shelf: _Shelf) -> None:

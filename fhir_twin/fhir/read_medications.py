@@ -11,6 +11,8 @@ from fhir_twin.fhir.bundle import Resource
 from fhir_twin.fhir.context import Context
 from fhir_twin.fhir.moments import Moment
 from fhir_twin.fhir.read_dosage import read_dosages
+from fhir_twin.fhir.read_stopped import FLAG as STOPPED
+from fhir_twin.fhir.read_stopped import says_stopped, told
 from fhir_twin.model.chart import Dosage, Medication
 from fhir_twin.model.codes import Concept
 
@@ -33,7 +35,12 @@ def read_request(
     end = _validity_end(given, source, context)
     past = end is not None and end.end <= context.as_of
     prohibited = bool(given.do_not_perform)
+    reasons = (given.status_reason,) if given.status_reason is not None else ()
+    stopped = says_stopped(
+        (concept.label, *told(given.note, reasons, given.dosage_instruction)), concept.label
+    )
     marks = {
+        STOPPED: stopped and status in CURRENT,
         "on-hold": status == "on-hold",
         "status-unknown": status in ("unknown", ""),
         "do-not-perform": prohibited,
@@ -44,7 +51,7 @@ def read_request(
         source=source,
         concept=concept,
         status=status,
-        current=status in CURRENT and intent in ORDERS and not prohibited and not past,
+        current=status in CURRENT and intent in ORDERS and not prohibited and not past and not stopped,
         intent=intent,
         start=start.point_by(context.as_of) if start is not None else None,
         end=end.point if end is not None else None,
@@ -67,10 +74,15 @@ def read_statement(
     if concept is None:
         return None
     over = end is not None and end.end <= context.as_of
+    said = start or (asserted if status == "not-taken" else None)
     # A course that ended only after as_of was being taken on that day.
     running = status in CURRENT or (status in ("completed", "stopped") and end is not None)
+    stopped = says_stopped(
+        (concept.label, *told(given.note, given.status_reason, given.dosage)), concept.label
+    )
     derived = [t for r in (*given.based_on, *given.derived_from) if (t := context.index.find(r)) is not None]
     marks = {
+        STOPPED: stopped and running and not over,
         "on-hold": status == "on-hold",
         "status-unknown": status in ("unknown", ""),
         "not-taken": status == "not-taken",
@@ -81,8 +93,8 @@ def read_statement(
         source=source,
         concept=concept,
         status=status,
-        current=running and not over,
-        start=start.point_by(context.as_of) if start is not None else None,
+        current=running and not over and not stopped,
+        start=said.point_by(context.as_of) if said is not None else None,
         end=end.point if end is not None else None,
         dosages=read_dosages(given.dosage),
         reported=True,

@@ -49,6 +49,8 @@ class MedicationRequest(Resource, frozen=True, gc=False, rename="camel", tag="Me
     reason_reference: tuple[Reference, ...] = ()
     dosage_instruction: tuple[DosageInstruction, ...] = ()
     dispense_request: DispenseRequest | None = None
+    status_reason: CodeableConcept | None = None
+    note: tuple[Annotation, ...] = ()
 
 
 class MedicationStatement(Resource, frozen=True, gc=False, rename="camel", tag="MedicationStatement"):
@@ -65,6 +67,8 @@ class MedicationStatement(Resource, frozen=True, gc=False, rename="camel", tag="
     reason_code: tuple[CodeableConcept, ...] = ()
     reason_reference: tuple[Reference, ...] = ()
     dosage: tuple[DosageInstruction, ...] = ()
+    status_reason: tuple[CodeableConcept, ...] = ()
+    note: tuple[Annotation, ...] = ()
 
 
 class MedicationDispense(Resource, frozen=True, gc=False, rename="camel", tag="MedicationDispense"):

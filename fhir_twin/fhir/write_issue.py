@@ -23,7 +23,12 @@ def write_finding(finding: Finding, recommendations: Sequence[Recommendation], c
     """mitigation stays empty: its author can only be a clinician."""
     codings = [{"system": V3_ACT_CODE, "code": line(finding.code)}] if line(finding.code) else []
     codings.append({"system": f"{CODES}/finding", "code": line(finding.key)})
-    words = [clean(finding.text), f"Check: {clean(finding.check)}" if finding.check else ""]
+    words = [
+        clean(finding.text),
+        *(f"Side {i}: {clean(side.text)}" for i, side in enumerate(finding.sides, 1)),
+        f"Check: {clean(finding.check)}" if finding.check else "",
+        *(f"What it hangs on: {clean(text)}" for text in finding.sensitivity),
+    ]
     proposals = [
         refer(request_identity(r, context), line(r.title)) for r in answering(finding, recommendations)
     ]

@@ -17,8 +17,15 @@ from fhir_twin.fhir.narrative import (
 from fhir_twin.fhir.write_goal import cited
 from fhir_twin.fhir.write_group import choice_words, is_choice, ranked
 from fhir_twin.fhir.write_guidance import question_words
-from fhir_twin.fhir.write_words import estimate_words, expected_words, risk_words, sentence
-from fhir_twin.model.plan import Finding, Plan, ProposedGoal, Reason, Recommendation
+from fhir_twin.fhir.write_words import (
+    estimate_words,
+    expected_words,
+    prediction_words,
+    risk_words,
+    sentence,
+    standing_words,
+)
+from fhir_twin.model.plan import Finding, Plan, ProposedGoal, Reason, Recommendation, StatedPreference
 from fhir_twin.model.scenario import Rejection
 
 DRAFT = "DRAFT – algorithm-generated, needs clinician approval"
@@ -54,7 +61,9 @@ def write_narrative(plan: Plan) -> dict[str, str]:
     return narrative(
         _head(plan),
         _section("Dangers and contradictions found", bullets(_finding(f, notes) for f in plan.findings)),
+        _section("What the patient asks for", bullets(_preference(p, notes) for p in plan.preferences)),
         _section("Proposals, best first", _proposals(plan, notes)),
+        _section("In this order", bullets((text(step) for step in plan.sequence), ordered=True)),
         _section(
             "Questions that must be answered first", bullets(text(question_words(q)) for q in plan.questions)
         ),
@@ -63,6 +72,10 @@ def write_narrative(plan: Plan) -> dict[str, str]:
         ),
         _section("Targets", bullets(_goal(g) for g in plan.goals)),
         _section("Risk if nothing changes", bullets(text(risk_words(r)) for r in plan.risks)),
+        _section(
+            "What may come, and what would lower it",
+            bullets(text(prediction_words(p)) for p in plan.predictions),
+        ),
         _section(
             "What the twin assumes now",
             table(("What", "Estimate", "80 % interval", "Rests on"), map(estimate_words, plan.estimates)),
@@ -125,6 +138,7 @@ def _recommendation(rec: Recommendation, notes: Footnotes) -> str:
         text(_grade(rec)),
         _labelled("Assumed", rec.assumptions),
         _labelled("Would change this", rec.what_would_change),
+        _labelled("Preference", rec.preference),
         _labelled("Other options", rec.alternatives),
         _labelled("Evidence", [cited(c) for c in rec.citations]),
     ]
@@ -135,11 +149,7 @@ def _grade(rec: Recommendation) -> str:
     parts = [f"Strength {rec.strength or 'not graded'}, certainty {rec.certainty or 'not graded'}"]
     if rec.number_needed_to_treat is not None:
         parts.append(f"number needed to treat {rec.number_needed_to_treat:.0f}")
-    if rec.probability_best is not None:
-        parts.append(f"best option in {rec.probability_best * 100:.0f} % of simulations")
-    if rec.probability_harm is not None:
-        parts.append(f"more events than without it in {rec.probability_harm * 100:.0f} % of simulations")
-    return sentence(parts)
+    return sentence([*parts, *standing_words(rec)])
 
 
 def _labelled(label: str, words: Sequence[str]) -> str:
@@ -151,13 +161,26 @@ def _reasons(label: str, reasons: Sequence[Reason], notes: Footnotes) -> str:
     return _labelled(label, [r.text.rstrip(". ") + notes.marks(r.sources) for r in reasons])
 
 
+def _preference(stated: StatedPreference, notes: Footnotes) -> str:
+    return text(f"{stated.text[:1].upper()}{stated.text[1:]}{notes.marks(stated.sources)}")
+
+
 def _finding(finding: Finding, notes: Footnotes) -> str:
     words = sentence([finding.text.rstrip(". ") + notes.marks(finding.sources)])
     check = f" Check: {sentence([finding.check])}" if finding.check else ""
-    return strong(finding.severity.upper()) + text(f": {words}{check}")
+    hangs = f" What it hangs on: {sentence(finding.sensitivity)}" if finding.sensitivity else ""
+    return strong(finding.severity.upper()) + text(f": {words}{check}{hangs}")
 
 
-_MILD = ("not-indicated", "already-taken", "already-ordered", "declined", "next-step", "lower-priority")
+_MILD = (
+    "preference",
+    "not-indicated",
+    "already-taken",
+    "already-ordered",
+    "declined",
+    "next-step",
+    "lower-priority",
+)
 
 
 def _gravest_first(rejected: Sequence[Rejection]) -> list[Rejection]:
@@ -195,10 +218,14 @@ def _foot(plan: Plan) -> str:
         (
             _section("Limits", bullets(text(x) for x in limits)),
             paragraph(
+                text("Last written under "),
+                as_of(
+                    f"model {plan.model_version or 'not stated'} and knowledge "
+                    f"{plan.knowledge_version or 'not stated'}"
+                ),
                 text(
-                    f"Model {plan.model_version or 'not stated'}; knowledge {plan.knowledge_version or 'not stated'}. "
-                    "Simulated values are not observations. Every item is a draft or proposal, none is an order."
-                )
+                    ". Simulated values are not observations. Every item is a draft or proposal, none is an order."
+                ),
             ),
         )
     )

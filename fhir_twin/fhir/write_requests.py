@@ -21,7 +21,7 @@ from fhir_twin.fhir.write_elements import (
     references,
 )
 from fhir_twin.fhir.write_goal import cited
-from fhir_twin.fhir.write_words import expected_words, sentence
+from fhir_twin.fhir.write_words import expected_words, sentence, standing_words
 from fhir_twin.model.codes import NDC, RXNORM, SNOMED, UCUM
 from fhir_twin.model.plan import Recommendation
 
@@ -97,6 +97,8 @@ def rationale_notes(rec: Recommendation) -> list[Json]:
         _join("Monitor", rec.monitoring),
         _join("Assumed", rec.assumptions),
         _join("Would change this", rec.what_would_change),
+        _join("Compared", standing_words(rec)),
+        _join("Preference", rec.preference),
         _join("Evidence", (cited(c) for c in rec.citations)),
         f"Strength {rec.strength or 'not graded'}, certainty {rec.certainty or 'not graded'}",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fhir_twin.model.plan import Recommendation
+from fhir_twin.model.plan import Prediction, Recommendation
 from fhir_twin.model.scenario import EventRisk, RiskChange
 from fhir_twin.model.twin import Estimate
 
@@ -115,6 +115,41 @@ def biomarker_words(change: tuple[str, float, float, float, str]) -> str:
     digits = 0 if abs(middle) >= 10 else 1
     spread = f"{low:+.{digits}f} to {high:+.{digits}f}"
     return f"{biomarker_name(biomarker)} {middle:+.{digits}f} {unit_words(unit)} (80 % interval {spread})"
+
+
+def standing_words(rec: Recommendation) -> list[str]:
+    """How it stands among the options compared, in the same random draws."""
+    words = []
+    if rec.probability_best is not None:
+        share = share_words(rec.probability_best)
+        words.append(f"avoids most events of all options compared in {share} of simulations")
+    if rec.regret is not None:
+        words.append(
+            f"expected regret (loss against the best choice in each simulation) {1000 * rec.regret:.1f} events "
+            "per 1,000 people in 10 years"
+        )
+    if rec.probability_harm is not None:
+        words.append(
+            f"more of these events than without it in {share_words(rec.probability_harm)} of simulations"
+        )
+    return words
+
+
+def share_words(share: float) -> str:
+    """A share of simulations: never 0 % or 100 % of a finite number of draws."""
+    if share < 0.005:
+        return "less than 1 %"
+    return "more than 99 %" if share > 0.995 else f"{share * 100:.0f} %"
+
+
+def prediction_words(found: Prediction) -> str:
+    """The disease that may come, how likely, on what it rests, and what would lower it."""
+    lowered = [
+        f"{title} by {abs(difference) * 100:.1f} points ({low * 100:+.1f} to {high * 100:+.1f})"
+        for _, title, difference, low, high in found.lowered_by
+    ]
+    less = f"Lowered by: {'; '.join(lowered)}" if lowered else ""
+    return sentence([f"{found.title}: {risk_words(found.risk)}, {found.risk.equation}", *found.words, less])
 
 
 def expected_words(rec: Recommendation) -> list[str]:

@@ -52,7 +52,8 @@ class Code:
 class Analyte:
     """One measurable. unit: canonical UCUM. rules: units that need the analyte (molar mass, IFCC line).
     plausible: (low, high) in canonical units; outside is a mistake of unit, tube or typing, not a patient.
-    other_units: further UCUM units in use for it (no rule needed), weighed when a unit is missing or mislabelled."""
+    other_units: further UCUM units in use for it (no rule needed), weighed when a unit is missing or mislabelled.
+    unlabelled: (unit, low, high): numbers in that range (in that unit) may mean it when no unit is given."""
 
     key: str
     name: str
@@ -63,6 +64,7 @@ class Analyte:
     derived: bool = False
     evidence: tuple[Evidence, ...] = ()
     other_units: tuple[str, ...] = ()
+    unlabelled: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fhir_twin.model.plan import Finding
+from fhir_twin.model.plan import Finding, Reason
 from fhir_twin.model.twin import Point
 from fhir_twin.recommendation.case import Case
+from fhir_twin.recommendation.sentence import capital
 
 OLDEST = 110.0
 # Reasons of the twin for leaving a value out that a clinician should look at (others are no fault of the record).
@@ -21,13 +22,64 @@ WORDS = {
         "unit and value do not fit each other",
         "Check the unit and the value at the source.",
     ),
+    "crossed-pair": (
+        "the diastolic is not below the systolic pressure",
+        "Check which of the two was entered in the wrong place.",
+    ),
     "implausible": ("the value is not plausible", "Check for a typing error or a wrong unit."),
 }
 
 
 def discrepancies(case: Case) -> tuple[Finding, ...]:
     """One finding per analyte and reason, per allergy and per drug that nobody could read."""
-    return (*_age(case), *_conflicts(case), *_values(case), *_allergies(case), *_drugs(case))
+    return (*_age(case), *_conflicts(case), *_values(case), *_allergies(case), *_drugs(case), *_stopped(case))
+
+
+SAID = {
+    "text-says-stopped": (
+        "its status is active, but its own words say that it is stopped",
+        "Close the order",
+    ),
+    "said-not-taken": (
+        "an order is open, but a later statement says that it is not taken",
+        "Close the order",
+    ),
+}
+
+
+def _stopped(case: Case) -> tuple[Finding, ...]:
+    """Open orders of drugs that the record also calls stopped; they are not counted as taken."""
+    found = []
+    for flag, (words, check) in SAID.items():
+        entries = [m for m in case.coded.medications if flag in m.medication.flags]
+        for entry in sorted(entries, key=lambda m: m.medication.source):
+            name = " with ".join(entry.ingredients) or entry.medication.concept.label
+            denials = [
+                m.medication.source
+                for m in case.coded.medications
+                if set(m.ingredients) == set(entry.ingredients)
+                and m.medication.status in ("not-taken", "stopped")
+            ]
+            other = "words: stopped" if flag == "text-says-stopped" else "statement: not taken"
+            sources = (entry.medication.source, *(sorted(denials) if flag == "said-not-taken" else ()))
+            found.append(
+                Finding(
+                    key=f"{flag}-{name.replace(' ', '-')}",
+                    code="VALIDAT",
+                    severity="moderate",
+                    text=f"{capital(name)}: {words}. Not counted as taken here: interactions with it are not checked.",
+                    sources=sources,
+                    check=f"Ask whether the patient takes it. {check}, or correct the words.",
+                    sides=(
+                        Reason(f"order: {entry.medication.status}", (entry.medication.source,)),
+                        Reason(
+                            "words: stopped" if flag == "text-says-stopped" else "statement: not taken",
+                            sources[1:],
+                        ),
+                    ),
+                )
+            )
+    return tuple({f.key: f for f in found}.values())
 
 
 def _conflicts(case: Case) -> tuple[Finding, ...]:

@@ -138,6 +138,30 @@ def test_a_crossed_pair_of_pressures_is_not_used(systolic: int, diastolic: int, 
 
 
 @pytest.mark.parametrize(
+    ("systolic", "diastolic", "used"), [(80, 130, False), (90, 90, False), (130, 80, True)]
+)
+def test_a_crossed_pair_of_two_resources_is_not_used_either(
+    systolic: int, diastolic: int, used: bool
+) -> None:
+    both = (
+        measured("bp-1", "8480-6", systolic, "mm[Hg]", at(2024, 3)),
+        measured("bp-2", "8462-4", diastolic, "mm[Hg]", at(2024, 3)),
+    )
+    twin = build_twin(chart(*both), KNOWN)
+    assert [(p.used, p.reason) for p in twin.points] == [(used, "" if used else "crossed-pair")] * 2
+
+
+@pytest.mark.parametrize(
+    ("loinc", "value"),
+    [("13457-7", 1.45), ("2093-3", 2.1), ("2085-9", 0.45), ("2571-8", 1.6), ("2345-7", 1.26)],
+)
+def test_grams_per_litre_without_a_unit_are_not_taken_for_millimoles(loinc: str, value: float) -> None:
+    """A French LDL of 1.45 (g/L) read as 1.45 mmol/L would be 56 mg/dL instead of 145."""
+    twin = build_twin(chart(measured("lab", loinc, value, "", at(2024, 3))), KNOWN)
+    assert [p.used for p in twin.points] == [False]
+
+
+@pytest.mark.parametrize(
     ("specimen", "loinc", "used"),
     [
         (Concept((Coding(SNOMED, "122575003"),)), "2345-7", False),

@@ -461,7 +461,7 @@ def test_narrative_has_what_a_reader_needs() -> None:
         "10.1056/NEJMoa1511939",
         "Would change this",
         "Not for pregnancy.",
-        "Model m-1",
+        "model m-1",
         "knowledge k-1",
         "does not replace judgement",
     ):

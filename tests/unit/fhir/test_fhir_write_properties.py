@@ -23,6 +23,7 @@ from fhir_twin.fhir.narrative import narrative_faults, plain_text
 from fhir_twin.fhir.reconcile import reconcile
 from fhir_twin.fhir.validate import validate_bundle
 from fhir_twin.fhir.write import write_plan
+from fhir_twin.fhir.write_context import WriteOptions
 from fhir_twin.fhir.write_elements import clean
 from fhir_twin.fhir.xml import to_xml
 from fhir_twin.model.plan import Plan
@@ -196,3 +197,19 @@ def test_reconcile_is_pure() -> None:
     one = reconcile(bundle, held, base=BASE).bundle()
     assert (bundle, held) == before
     assert one == reconcile(bundle, list(reversed(held)), base=BASE).bundle()
+
+
+def test_a_release_that_changes_no_advice_rewrites_nothing() -> None:
+    """Another knowledge or model version alone is no reason to touch a clinician's list."""
+    server = MemoryServer()
+    writer = PlanWriter(server, sleep=lambda _: None)
+
+    def release(version: str) -> list[str]:
+        options = WriteOptions(instantiates=f"https://fhir-twin.org/fhir/PlanDefinition/prevention|{version}")
+        made = plan(knowledge_version=version, model_version=f"m-{version}")
+        report = writer.write("pat-1", write_plan(made, base=BASE, options=options))
+        return [i.action for i in report.items if i.type not in ("Device", "Provenance")]
+
+    assert set(release("k-1")) == {"create"}
+    assert set(release("k-2")) == {"unchanged"}
+    assert "k-1" in server.all("CarePlan")[0]["text"]["div"]
