@@ -72,10 +72,7 @@ def _stopped(case: Case) -> tuple[Finding, ...]:
                     check=f"Ask whether the patient takes it. {check}, or correct the words.",
                     sides=(
                         Reason(f"order: {entry.medication.status}", (entry.medication.source,)),
-                        Reason(
-                            "words: stopped" if flag == "text-says-stopped" else "statement: not taken",
-                            sources[1:],
-                        ),
+                        Reason(other, sources[1:]),
                     ),
                 )
             )
