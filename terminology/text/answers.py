@@ -15,6 +15,7 @@ from terminology.text.snomed import SnomedLinks
 
 _METHODS = {"canonical": "exact", "repair": "retrieval", "history": "retrieval"}
 _BY_SOURCE = {"lexicon": "lexicon", "map": "map", "site": "lexicon"}
+_SEVENTH = "STVWXYMOEH"  # the chapters whose codes carry 7th characters
 _FALL = 8  # how fast the probability of lower candidates falls with their score
 
 
@@ -116,6 +117,6 @@ class Answers:
 
     def _details(self, code: int) -> tuple[tuple[str, str], ...]:
         codes = self.ranker.index.codes
-        if codes.code[code][0] not in "STVWXYMO":  # the chapters whose codes carry 7th characters
+        if codes.code[code][0] not in _SEVENTH:
             return ()
         return tuple(("seventh-character", letter) for letter in self.notes.seventh([codes.code[code]]))

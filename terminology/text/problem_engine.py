@@ -122,7 +122,9 @@ class ProblemEngine(Engine):
             return self._literal(literal)
         ranked = self.ranker.rank(same, tokens)
         cut = next((i for i, (t, _, _) in enumerate(tokens) if i and t in _CUTS), 0)
-        procedure = bool(cut) and "s/p" in {t for t, _, _ in tokens[cut : cut + 2]}
+        procedure = (
+            bool(cut) and "s/p" in {t for t, _, _ in tokens[cut : cut + 2]} and not _one_phrase(ranked)
+        )
         if not cut or (ranked.leaves and ranked.leaves[0].score >= _SURE and not procedure):
             return ranked
         head = self.ranker.rank(same, tokens[:cut])
@@ -176,6 +178,11 @@ class ProblemEngine(Engine):
         steps = (f"exact text of {SOURCES[int(index.term_source[term])]}",)
         known = self._known[key] = self.answers.decision(key, (0, len(key)), assertion, ranked, steps)
         return known
+
+
+def _one_phrase(ranked: Ranked) -> bool:
+    """True when the shorthand took "s/p" and what follows as one ("s/p CVA": following a stroke)."""
+    return any(" s/p " in step for step in ranked.steps if step.startswith("shorthand:"))
 
 
 def _is_year(token: str) -> bool:

@@ -24,6 +24,7 @@ _CHAPTERS = {
     "T": "injury",
     "Z": "status",
 } | dict.fromkeys("VWXY", "external")
+_HALF = 12  # classes in each of the two tables of prices: small enough to stay in the processor's cache
 _EXEMPT = ("lexicon", "map", "site", "import")  # these phrases say themselves what they mean
 
 
@@ -44,9 +45,8 @@ class Qualifiers:
         self.names = sorted({*costs, *self._class.values(), *_CHAPTERS.values()})
         self._bit = {name: 1 << i for i, name in enumerate(self.names)}
         self.penalties = np.array([costs.get(name, 0.1) for name in self.names], np.float32)
-        self._prices = np.zeros(1, np.float32)  # (2 ** classes,) the price of every combination of classes
-        for penalty in self.penalties:
-            self._prices = np.concatenate((self._prices, self._prices + penalty))
+        low, high = self.penalties[:_HALF], self.penalties[_HALF:]
+        self._prices = (_combinations(low), _combinations(high))
         self._attribute: dict[str, int] = {}
         self.groups: list[int] = []
         position = 0
@@ -58,8 +58,8 @@ class Qualifiers:
                 mask |= 1 << position
                 position += 1
             self.groups.append(mask)
-        if len(self.names) > 20 or position > 31:
-            raise ValueError("too many qualifier classes or exclusive values (20 and 31)")
+        if len(self.names) > 2 * _HALF or position > 31:
+            raise ValueError("too many qualifier classes or exclusive values (24 and 31)")
 
     def factor(self, token: str) -> float:
         if token[0] == "~":
@@ -87,7 +87,9 @@ class Qualifiers:
 
     def unasked(self, flags: npt.NDArray[np.uint32], asked: int) -> npt.NDArray[np.float32]:
         """Sum of penalties of the classes that a term has and the query has not. Shape of `flags`."""
-        return np.asarray(self._prices[flags & np.uint32(~asked & 0x7FFFFFFF)])
+        left = flags & np.uint32(~asked & 0x7FFFFFFF)
+        low, high = self._prices
+        return np.asarray(low[left & np.uint32((1 << _HALF) - 1)] + high[left >> np.uint32(_HALF)])
 
     def contradicted(self, attributes: npt.NDArray[np.uint32], asked: int) -> npt.NDArray[np.bool_]:
         """True where a term says another value of a group than the query. Shape of `attributes`."""
@@ -98,3 +100,15 @@ class Qualifiers:
                 have = attributes & np.uint32(group)
                 wrong |= (have != 0) & ((have & np.uint32(wanted)) == 0)
         return wrong
+
+    def volunteered(self, attributes: npt.NDArray[np.uint32], asked: int) -> npt.NDArray[np.bool_]:
+        """True where a term states a value (a side, an acuity, a stage) that the query does not state."""
+        return (attributes & np.uint32(~asked & 0x7FFFFFFF)) != 0
+
+
+def _combinations(penalties: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The price of every combination of classes, (2 ** n,) from (n,)."""
+    prices = np.zeros(1, np.float32)
+    for penalty in penalties:
+        prices = np.concatenate((prices, prices + penalty))
+    return prices

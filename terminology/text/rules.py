@@ -7,9 +7,11 @@ excludes1 conflicts and 7th characters follow the tabular list and mappings/lexi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from terminology.text.candidates import Query, Scored, sums
 from terminology.text.index import Ints, PhraseIndex
@@ -18,6 +20,17 @@ from terminology.text.qualifiers import Qualifiers
 from terminology.text.rank import Weights
 
 _MANY = 250  # leaves of a category that are looked through for a better one
+# Titles of codes that stand for "not said": a sibling that says what the phrase says is better.
+_OPEN = ("unspecified", "not specified")
+_OPEN_NEAR = (
+    "not having achieved",
+    "uncomplicated",
+    "without",
+    "not intractable",
+)  # among its next of kin only
+_KNEE = 0.97
+_VAGUE = 0.015  # "unspecified" before "other specified", when all else is equal
+_VOLUNTEERED = 0.08  # "bilateral" when no side was said: the child for an unspecified side is meant
 _CHILD_COST = 0.01  # a default child stands just behind a direct hit
 
 
@@ -37,6 +50,16 @@ class Headings:
     def __init__(self, index: PhraseIndex) -> None:
         self._index = index
         self._leaves = np.flatnonzero(index.codes.leaf).astype(np.int32)
+        self._vague: npt.NDArray[np.bool_] | None = None
+
+    def vague(self, terms: Ints) -> npt.NDArray[np.bool_]:
+        """True for terms that say "unspecified". Shape of `terms`."""
+        number = self._index.vocabulary.get("unspecified")
+        if self._vague is None:
+            self._vague = np.zeros(len(self._index.term_code), bool)
+            if number is not None:
+                self._vague[self._index.postings_of(number)] = True
+        return self._vague[terms]
 
     def leaves(self, code: int) -> Ints:
         first, stop = np.searchsorted(self._leaves, (code, int(self._index.codes.last[code]) + 1))
@@ -50,13 +73,13 @@ def default_child(
     """The leaf below `heading` that fits the query best. `base` is the score of `term`, which names the heading."""
     leaves = headings.leaves(heading)
     titles = index.codes.title[leaves]
-    value = child_scores(titles, heading, term, scored, query, index, qualifiers, weights)
+    value = child_scores(titles, heading, term, headings, scored, query, index, qualifiers, weights)
     best = int(np.argmax(value))
-    return Leaf(int(leaves[best]), min(base + float(value[best]), 1.0) - _CHILD_COST, term, heading)
+    return Leaf(int(leaves[best]), capped(base + float(value[best])) - _CHILD_COST, term, heading)
 
 
 def child_scores(
-    titles: Ints, heading: int, term: int, scored: Scored, query: Query,
+    titles: Ints, heading: int, term: int, headings: Headings, scored: Scored, query: Query,
     index: PhraseIndex, qualifiers: Qualifiers, weights: Weights,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:  # fmt: skip
     """What each title adds to or takes from its heading's score: words asked for, unasked ones, contradictions."""
@@ -75,6 +98,8 @@ def child_scores(
     )
     attributes = index.term_attrs[titles] & ~index.term_attrs[own_title]
     value -= 2.0 * qualifiers.contradicted(attributes, query.attributes)
+    value += _VAGUE * headings.vague(titles)
+    value -= _VOLUNTEERED * qualifiers.volunteered(attributes, query.attributes)
     return np.asarray(value, np.float32)
 
 
@@ -89,26 +114,37 @@ def better_sibling(
     """
     everything = (1 << len(query.ids)) - 1
     title = index.codes.display[leaf.code].lower()
-    if not (everything & ~int(scored.mask[leaf.term])) or "unspecified" not in title:
+    if not everything & ~int(scored.mask[leaf.term]):
         return leaf
     line = index.codes.ancestors(leaf.code)
-    for heading in dict.fromkeys((*line[:1], *line[-1:])):
+    if any(mark in title for mark in _OPEN):
+        line = [*line[:1], *line[-1:]]
+    elif any(mark in title for mark in _OPEN_NEAR):
+        line = line[:1]
+    else:
+        return leaf
+    for heading in dict.fromkeys(line):
         leaves = headings.leaves(heading)
         if not 1 < len(leaves) <= _MANY:
             continue
         titles = index.codes.title[leaves]
-        value = child_scores(titles, heading, leaf.term, scored, query, index, qualifiers, weights)
+        value = child_scores(titles, heading, leaf.term, headings, scored, query, index, qualifiers, weights)
         own = float(value[int(np.searchsorted(leaves, leaf.code))])
         best = int(np.argmax(value))
         new = int(scored.mask[titles[best]]) & ~int(scored.mask[leaf.term])
         if new and float(value[best]) > own + _CHILD_COST and int(leaves[best]) != leaf.code:
             return Leaf(
                 int(leaves[best]),
-                min(leaf.score + float(value[best]) - own, 1.0) - _CHILD_COST,
+                capped(leaf.score + float(value[best]) - own) - _CHILD_COST,
                 leaf.term,
                 heading,
             )
     return leaf
+
+
+def capped(score: float) -> float:
+    """At most 1, without making equal what is not: above .97 the scale is drawn together."""
+    return score if score <= _KNEE else _KNEE + (1.0 - _KNEE) * (1.0 - math.exp((_KNEE - score) / 0.1))
 
 
 class CodeRules:

@@ -12,7 +12,7 @@ from terminology.importers.rows import ICD10CM, ConceptRow
 from terminology.text.index import Codes, PhraseIndex, Term, build_index
 from terminology.text.lexicon import Lexicon, Synonym
 from terminology.text.normalise import fold, raw_tokens
-from terminology.text.patterns import PARENTHESIS
+from terminology.text.patterns import PARENTHESIS, UNSAID
 from terminology.text.qualifiers import Qualifiers
 from terminology.text.shorthand import Shorthand
 from terminology.text.words import Canon
@@ -71,8 +71,11 @@ def _codes(concepts: Sequence[ConceptRow], extra: Sequence[ExtraCode] = ()) -> C
 
 
 def _term(text: str, code: int, source: str, canon: Canon) -> Term:
+    """Canonical tokens leave out what a title says about not saying it ("unspecified as to partial versus complete
+    obstruction"): those words name nothing."""
     literal = fold(text)[0].strip()
-    return Term(text, literal, tuple(canon.of(literal)), code, source)
+    said = UNSAID.sub(" unspecified", literal) if "specified as" in literal else literal
+    return Term(text, literal, tuple(canon.of(said)), code, source)
 
 
 def _titles(codes: Codes, canon: Canon) -> Iterator[Term]:
@@ -105,10 +108,19 @@ def _lexicon_terms(
         if code is None:
             skipped.synonyms.append(synonym)
             continue
-        source = "site" if synonym.site else "map" if synonym.source.startswith("map:") else "lexicon"
+        source = _source(synonym)
         literal = fold(synonym.text)[0].strip()
         reading = shorthand.readings(raw_tokens(literal), synonym.text)[0]
         yield Term(synonym.text, literal, tuple(canon.tokens(reading.words)), code, source)
+
+
+def _source(synonym: Synonym) -> str:
+    """Who says so: a site's correction, the starter map, a derived table (a weaker word), or the lexicon."""
+    if synonym.site:
+        return "site"
+    if synonym.source.startswith("map:"):
+        return "map"
+    return "import" if synonym.source.startswith("MeSH:") else "lexicon"
 
 
 def without_seventh(code: str) -> str:
