@@ -103,7 +103,7 @@ class Qualifiers:
 
     def volunteered(self, attributes: npt.NDArray[np.uint32], asked: int) -> npt.NDArray[np.bool_]:
         """True where a term states a value (a side, an acuity, a stage) that the query does not state."""
-        return (attributes & np.uint32(~asked & 0x7FFFFFFF)) != 0
+        return np.asarray((attributes & np.uint32(~asked & 0x7FFFFFFF)) != 0)
 
 
 def _combinations(penalties: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
