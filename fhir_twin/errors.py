@@ -87,13 +87,22 @@ class TooCostly(TwinError):
 
 
 class UpstreamError(TwinError):
-    """A server we depend on failed. `http_status` is what it answered, 0 when it did not answer."""
+    """A server we depend on failed. `http_status` is what it answered, 0 when it did not answer; `retry_after` the
+    seconds after which it asks to be tried again, None when it did not say."""
 
     code, status = "exception", 502
 
-    def __init__(self, message: str, *, http_status: int = 0, issues: tuple[Issue, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        http_status: int = 0,
+        issues: tuple[Issue, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message, issues=issues)
         self.http_status = http_status
+        self.retry_after = retry_after
 
 
 class UpstreamTimeout(UpstreamError):

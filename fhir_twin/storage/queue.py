@@ -23,7 +23,7 @@ from fhir_twin.storage.database import Database
 from fhir_twin.storage.lease import LeaseWatch
 from fhir_twin.storage.pressure import Pressure
 from fhir_twin.storage.schema import ACTIVE, READY, RUNNING
-from fhir_twin.storage.work import Accepted, Limits, NewWork, Work
+from fhir_twin.storage.work import Accepted, Limits, NewWork, Row, Work
 
 _ACTIVE, _READY, _RUNNING = (sa.text(t) for t in (ACTIVE, READY, RUNNING))
 _MAX_REQUEST = 4_000_000
@@ -77,7 +77,7 @@ class Queue:
         if tx is None:
             self._pressure.check(len(work))
         with self.database.write(tx) as connection:
-            self._hold_lanes(connection, {new.lane for new in work})
+            self.hold(connection, {new.lane for new in work})
             return [self._put(connection, new) for new in work]
 
     def _check(self, new: NewWork) -> None:
@@ -208,7 +208,7 @@ class Queue:
             lane = connection.execute(sa.select(t.c.lane, t.c.crashes).where(one)).first()
             if lane is None:
                 return
-            self._hold_lanes(connection, {lane.lane})
+            self.hold(connection, {lane.lane})
             poison = lane.crashes + 1 >= self.limits.crashes
             values: dict[str, object] = {"state": "queued", "crashes": t.c.crashes + 1, "owner": ""}
             if poison:
@@ -218,6 +218,10 @@ class Queue:
             changed = connection.execute(sa.update(t).where(one).values(**values)).rowcount
             if changed and poison:
                 self.promote(connection, lane.lane)
+
+    def copy_of(self, row: Row, key: str) -> NewWork:
+        """The same work under another key."""
+        return NewWork(row.kind, row.lane, row.body, key, row.blocks, row.meta, row.id)
 
     # --- order ---------------------------------------------------------------------------------------
 
@@ -234,7 +238,7 @@ class Queue:
 
     def _leave(self, work: Work, tx: Connection | None, **values: object) -> None:
         with self.database.write(tx) as connection:
-            self._hold_lanes(connection, {work.lane})
+            self.hold(connection, {work.lane})
             keeps = values["state"] == "dead" and sa.select(self.table.c.blocks).where(
                 self.table.c.id == work.id
             )
@@ -261,9 +265,10 @@ class Queue:
         with self.database.write(tx) as connection:
             return connection.execute(sa.update(t).where(mine).values(**values)).rowcount == 1
 
-    def _hold_lanes(self, connection: Connection, lanes: Iterable[str]) -> None:
-        """PostgreSQL: who adds to or leaves a lane does so alone, else numbers become visible out of order. Sorted, so
-        that two who want the same lanes cannot lock each other out. SQLite has one writer anyway."""
+    def hold(self, connection: Connection, lanes: Iterable[str]) -> None:
+        """For the rest of this transaction. PostgreSQL: who adds to or leaves a lane does so alone, else numbers
+        become visible out of order. Sorted, so that two who want the same lanes cannot lock each other out. SQLite
+        has one writer anyway."""
         if self.database.is_sqlite:
             return
         for lane in sorted(lane for lane in lanes if lane):

@@ -71,3 +71,70 @@ def _where(condition: str) -> dict[str, Any]:
 
 JOB = _work_table("job")
 OUTBOX = _work_table("outbox")
+
+# One twin per patient: its bytes, what else of the record a new result is read with (gzip JSON), when it was planned.
+TWIN = sa.Table(
+    "twin",
+    METADATA,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("patient", sa.String(64), primary_key=True),
+    sa.Column("twin", sa.LargeBinary, nullable=False),
+    sa.Column("context", sa.LargeBinary, nullable=False),
+    sa.Column("as_of", sa.Float, nullable=False),
+    sa.Column("planned", sa.Float, nullable=False),
+    sa.Column("updated", sa.Float, nullable=False),
+)
+# Which version of each Observation a twin has taken in: the same one again is nothing new.
+SEEN = sa.Table(
+    "seen",
+    METADATA,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("patient", sa.String(64), primary_key=True),
+    sa.Column("reference", sa.String(160), primary_key=True),
+    sa.Column("version", sa.String(64), nullable=False),
+)
+# Where something was read up to: a poll's server time, a bulk export's transactionTime.
+CURSOR = sa.Table(
+    "cursor",
+    METADATA,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(160), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("updated", sa.Float, nullable=False),
+)
+# A subscription of ours on the server. id: our own, part of the endpoint. secret: SHA-256 of the header's secret.
+# event: up to here every event was received; above: JSON list of the numbers beyond it that were, too.
+SUBSCRIPTION = sa.Table(
+    "subscription",
+    METADATA,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("server_id", sa.String(64), nullable=False),
+    sa.Column("form", sa.String(16), nullable=False),
+    sa.Column("criteria", sa.Text, nullable=False),
+    sa.Column("secret", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("ends", sa.Float, nullable=False),
+    sa.Column("heartbeat", sa.Float, nullable=False),
+    sa.Column("heard", sa.Float, nullable=False),
+    sa.Column("event", BIG, nullable=False),
+    sa.Column("above", sa.Text, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+)
+# Who looked at or changed what (BALP AuditEvents). Only ever added to; each row's hash covers the row before it.
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("id", BIG, primary_key=True, autoincrement=True),
+    sa.Column("tenant", sa.String(64), nullable=False),
+    sa.Column("recorded", sa.Float, nullable=False),
+    sa.Column("patient", sa.String(64), nullable=False),
+    sa.Column("what", sa.String(64), nullable=False),
+    sa.Column("outcome", sa.String(2), nullable=False),
+    sa.Column("who", sa.String(128), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("chain", sa.String(64), nullable=False),
+    sa.Index("ix_audit_patient", "tenant", "patient", "id"),
+    sqlite_autoincrement=True,
+)

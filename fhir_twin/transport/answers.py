@@ -73,10 +73,10 @@ def error_of(reply: Reply, doing: str) -> TwinError:
     if status in kinds:
         return kinds[status](text, issues=issues)
     if status == 429:
-        return Throttled(text, http_status=status, issues=issues)
+        return Throttled(text, http_status=status, issues=issues, retry_after=reply.retry_after)
     if status in (408, 504):
         return UpstreamTimeout(text, http_status=status, issues=issues)
-    return UpstreamError(text, http_status=status, issues=issues)
+    return UpstreamError(text, http_status=status, issues=issues, retry_after=reply.retry_after)
 
 
 def _issues(reply: Reply, stage: str) -> tuple[Issue, ...]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from fhir_twin.errors import InvalidInput, UpstreamError
+from fhir_twin.fhir.encode import dump_json
 from fhir_twin.transport.answers import error_of, resource_of, try_resource
 from fhir_twin.transport.capability import ServerCapability, read_capability
 from fhir_twin.transport.http import HttpClient, Reply, Tally
@@ -176,7 +176,7 @@ class FhirServer:
     def transaction(self, bundle: Resource) -> Resource:
         """Raises UpstreamTimeout when the outcome is unknown; then read back before sending again."""
         reply = self.client.request(
-            "POST", "", body=_dump(bundle), headers=_writing(), repeat=repeatable(bundle)
+            "POST", "", body=dump_json(bundle), headers=_writing(), repeat=repeatable(bundle)
         )
         answer = resource_of(reply, "writing a transaction")
         if answer["resourceType"] != "Bundle":
@@ -189,7 +189,7 @@ class FhirServer:
             headers["If-None-Exist"] = _header_safe(if_none_exist)
         repeat: Repeat = "safe" if if_none_exist else "never"
         type_ = _type_of(resource)
-        reply = self.client.request("POST", type_, body=_dump(resource), headers=headers, repeat=repeat)
+        reply = self.client.request("POST", type_, body=dump_json(resource), headers=headers, repeat=repeat)
         return _written(reply, resource, f"creating a {type_}")
 
     def update(self, resource: Resource, *, if_match: str = "") -> Resource:
@@ -200,7 +200,7 @@ class FhirServer:
         reply = self.client.request(
             "PUT",
             _path(type_, id_ if isinstance(id_, str) else ""),
-            body=_dump(resource),
+            body=dump_json(resource),
             headers=headers,
             repeat="if-refused" if if_match else "safe",
         )
@@ -225,20 +225,6 @@ def repeatable(bundle: Resource) -> Repeat:
 
 def _writing() -> dict[str, str]:
     return {"Accept": JSON, "Content-Type": JSON, "Prefer": "return=representation"}
-
-
-def _dump(resource: Resource) -> bytes:
-    try:
-        return orjson.dumps(resource, default=_digits)
-    except (orjson.JSONEncodeError, RecursionError):
-        raise InvalidInput("a resource to be written is not valid JSON") from None
-
-
-def _digits(value: object) -> orjson.Fragment:
-    """A Decimal goes out with the digits it has (MDL-6)."""
-    if isinstance(value, Decimal) and value.is_finite():
-        return orjson.Fragment(format(value, "f"))
-    raise TypeError
 
 
 def _written(reply: Reply, sent: Resource, doing: str) -> Resource:

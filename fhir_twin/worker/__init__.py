@@ -1,0 +1,1 @@
+"""Durable work done: claim, handle, commit the result with what follows from it. One handler per kind of work."""
