@@ -146,6 +146,22 @@ class TwinService:
         with ThreadPoolExecutor(max_workers=workers) as pool:
             yield from pool.map(work, patients)
 
+    def run_whole(self, patient: str, as_of: datetime) -> tuple[Run, Resource, str]:
+        """The run, the record it was made from, and the id of the patient that was really read (another one when the
+        Patient was replaced). Nothing is written. Raises what reading or running gives cause for."""
+        with self._alone(patient):
+            fetched = self.source.fetch(patient)
+            done = run(
+                fetched.bundle,
+                self.knowledge,
+                as_of,
+                patient=fetched.patient or patient,
+                completeness=fetched.completeness,
+                base=self.source.base,
+                label=self._label,
+            )
+        return done, fetched.bundle, fetched.patient or patient
+
     def _run_or_say(self, patient: str, as_of: datetime, dry_run: bool) -> Outcome:
         """A bug of ours with one patient must not take the others' runs with it."""
         try:

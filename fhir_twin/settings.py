@@ -57,6 +57,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("queue_depth", "int", 100_000, "Undone work at which new work is refused (503)", minimum=1),
     Option("queue_free", "int", 256_000_000, "Bytes to leave free on the store's disk", minimum=0),
     Option("lease", "float", 60.0, "Seconds of silence after which a worker's work is taken over", minimum=0.1),
+    Option("replan_days", "float", 30.0, "A plan older than this is made again with the next result", minimum=0),
     Option("host", "str", "127.0.0.1", "Address to listen on (serve)"),
     Option("port", "int", 8080, "Port to listen on (serve)", minimum=0, maximum=65535),
     Option("api_key", "str", "", "Key that callers of the API must send; required off loopback", secret=True),

@@ -18,6 +18,8 @@ from fhir_twin.settings import OPTIONS, load_settings
 COMMANDS = {
     "run": ("run", "read patients, twin them, plan, and write the draft CarePlans back"),
     "serve": ("serve", "start the HTTP service"),
+    "queue": ("queue", "look at accepted work and what is to be sent; replay or skip dead letters"),
+    "worker": ("worker", "do accepted work and send what is waiting, until stopped"),
     "demo": ("demo", "start a sandbox with sample patients and the service, and run the main job"),
     "sandbox": ("sandbox", "start only the sandbox FHIR server with its sample patients"),
     "check": ("check", "ask a FHIR server, without writing, whether fhir-twin can work with it"),

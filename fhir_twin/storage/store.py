@@ -14,10 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.engine import Connection
+
 from fhir_twin.errors import InvalidInput
 from fhir_twin.storage.database import Database
 from fhir_twin.storage.queue import Queue
 from fhir_twin.storage.schema import JOB, OUTBOX
+from fhir_twin.storage.twins import TwinShelf
 from fhir_twin.storage.work import Limits
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
@@ -25,15 +28,21 @@ _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """jobs: work accepted from outside, and what follows from it. outbox: what is to be written to the server."""
+    """jobs: work accepted from outside, and what follows from it. outbox: what is to be written to the server. twins:
+    what is kept of patients between two results."""
 
     database: Database
     tenant: str
     jobs: Queue
     outbox: Queue
+    twins: TwinShelf
 
     def close(self) -> None:
         self.database.close()
+
+    def forget_twin(self, patient: str, tx: Connection) -> None:
+        """The twin alone (the record is not to be used, or there is nothing to go on from)."""
+        self.twins.erase(patient, tx)
 
 
 def open_store(
@@ -54,7 +63,7 @@ def open_store(
         )
     database = Database(url or str(default_path()), clock=clock, busy_timeout=busy_timeout).open()
     jobs, outbox = (Queue(database, table, tenant, lease=lease, limits=limits) for table in (JOB, OUTBOX))
-    return Store(database, tenant, jobs, outbox)
+    return Store(database, tenant, jobs, outbox, TwinShelf(database, tenant))
 
 
 def default_path() -> Path:

@@ -1,0 +1,48 @@
+"""The concrete parts of durable work: the store, the worker with its handlers. Apart from `wiring`, because plain runs
+need no database."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from fhir_twin.service import TwinService
+from fhir_twin.settings import Settings
+from fhir_twin.storage.store import Store, open_store
+from fhir_twin.storage.work import Limits
+from fhir_twin.wiring import open_server
+from fhir_twin.worker.circuit import Circuit
+from fhir_twin.worker.consent_now import consent_now
+from fhir_twin.worker.loop import Bench, Worker
+from fhir_twin.worker.refresh import Refresher
+from fhir_twin.worker.write_back import WriteBack
+
+
+def open_settings_store(settings: Settings) -> Store:
+    """The store of `settings`, of its tenant. Raises Busy, StoreError and InvalidInput."""
+    return open_store(
+        settings.text("store"),
+        settings.text("tenant"),
+        limits=Limits(settings.integer("queue_depth"), settings.integer("queue_free")),
+        lease=settings.number("lease"),
+    )
+
+
+def open_worker(settings: Settings, service: TwinService, store: Store, *, threads: int = 2) -> Worker:
+    """A worker for the outbox and the jobs of one tenant. Short waits are the HTTP client's, long ones the queue's."""
+    server = open_server(settings)
+    circuit = Circuit()
+    refresh = Refresher(
+        service,
+        store,
+        server.read,
+        clock=store.database.clock,
+        oldest=timedelta(days=settings.number("replan_days")),
+        write=service.sink is not None and settings.flag("write"),
+    )
+    benches = [Bench(store.jobs, {"refresh": refresh}, circuit)]
+    if service.sink is not None:
+        writing = WriteBack(
+            service.sink, lambda patient: consent_now(server, patient, store.database.clock())
+        )
+        benches.insert(0, Bench(store.outbox, {"plan": writing}, circuit))
+    return Worker(benches, threads=threads)
