@@ -172,7 +172,8 @@ def _line(row: Row) -> str:
     about = " ".join(row.meta.values())
     tries = f" tries {row.attempts}" if row.attempts else ""
     why = f" - {row.reason}" if row.reason else ""
-    return f"{row.id:>7} {row.state:8} {row.kind} {row.lane or '-'} {row.accepted:%Y-%m-%d %H:%M:%S} {about}{tries}{why}"
+    when = f"{row.accepted:%Y-%m-%d %H:%M:%S}"
+    return f"{row.id:>7} {row.state:8} {row.kind} {row.lane or '-'} {when} {about}{tries}{why}"
 
 
 def _plain(row: Row) -> dict[str, object]:
