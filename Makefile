@@ -46,6 +46,7 @@ fix: $(STAMP)  ## format, and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 golden: $(STAMP)  ## rewrite the reference simulations under version control; read the diff before you commit it
+	$(BIN)/python tests/science/test_science_reference.py
 	FHIR_TWIN_GOLDEN=1 $(BIN)/python -m pytest -q tests/science -k reference
 
 bench: $(STAMP)  ## benchmarks: each prints ratios against a named peer in the same run

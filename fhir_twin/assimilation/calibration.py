@@ -18,7 +18,15 @@ from fhir_twin.assimilation.clock import EPOCH, YEAR, years
 from fhir_twin.assimilation.profile import build_profile, refusal
 from fhir_twin.assimilation.treatment import treatment_terms
 from fhir_twin.assimilation.visits import group_points
-from fhir_twin.dynamics.intervals import THIRDS, age_third, alarms, calibrate, coverage, quantile_scores
+from fhir_twin.dynamics.intervals import (
+    THIRDS,
+    age_third,
+    alarms,
+    calibrate,
+    coverage,
+    quantile_scores,
+    scaled,
+)
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.coded import CodedChart
 from fhir_twin.model.twin import Array
@@ -26,7 +34,8 @@ from fhir_twin.model.twin import Array
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Residuals:
-    """One row per tested value: biomarker key, z, age at the value (NaN unknown), setting, sex, race."""
+    """One row per tested value: biomarker key, z (by the person's own spread as of then), age at the value (NaN
+    unknown), setting, sex, race."""
 
     biomarker: tuple[str, ...]
     z: Array
@@ -143,4 +152,9 @@ def _of_chart(coded: CodedChart, known: BiomarkerSet) -> list[tuple[str, float, 
                 )
             )
         seen.add(group.row)
+    for key in {row[0] for row in rows}:
+        places = [i for i, row in enumerate(rows) if row[0] == key]
+        own = scaled(np.array([rows[i][1] for i in places]), known.own_df)
+        for i, z in zip(places, own, strict=True):
+            rows[i] = (rows[i][0], float(z), *rows[i][2:])
     return rows

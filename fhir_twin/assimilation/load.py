@@ -28,6 +28,7 @@ from fhir_twin.model.twin import Array, readonly
 from mappings import Source
 
 FOLDER = "biomarkers"
+Tables = dict[tuple[str, str, str], tuple[float, ...]]
 # State order: related biomarkers side by side; part of the public interface (Twin.biomarkers).
 ORDER = (
     "sbp",
@@ -51,13 +52,17 @@ def load_biomarkers(source: Source) -> BiomarkerSet:
     models: dict[str, BiomarkerModel] = {}
     others: list[BiomarkerModel] = []
     correlations: dict[str, Any] = {}
-    calibration: dict[tuple[str, str, str], tuple[float, ...]] = {}
+    site: Tables = {}
+    shipped: Tables = {}
+    own_df = float("inf")
     for name, table in source.toml(FOLDER):
         try:
             if name == "correlations.toml":
                 correlations = table
             elif name == "calibration.toml":
-                calibration = _calibration(table)
+                site = _calibration(table)
+            elif name == "intervals.toml":
+                own_df, shipped = _intervals(table)
             elif "analyte" in table:
                 evidence = _evidence(table)
                 analytes.update((a["key"], _analyte(a, evidence)) for a in table["analyte"])
@@ -87,7 +92,8 @@ def load_biomarkers(source: Source) -> BiomarkerSet:
         fluctuation_correlation=readonly(fluctuations),
         aliases=_aliases(source),
         version=_version(source),
-        calibration=calibration,
+        calibration=_joined(shipped, site),
+        own_df=own_df,
         others=tuple(sorted(others, key=lambda m: m.key)),
     )
 
@@ -281,7 +287,27 @@ def _aliases(source: Source) -> dict[str, str]:
     return unique | exact
 
 
-def _calibration(table: Mapping[str, Any]) -> dict[tuple[str, str, str], tuple[float, ...]]:
+def _intervals(table: Mapping[str, Any]) -> tuple[float, Tables]:
+    """Degrees of freedom of a person's own spread, and the tables that are shipped; both cited and verified."""
+    evidence = _evidence(table)
+    own = table["own_spread"]
+    rows = table.get("table", [])
+    for part, row in (("own_spread", own), *(("table", r) for r in rows)):
+        _cited(part, row, evidence)
+        if not all(evidence[i].verified for i in row["evidence"]):
+            raise ValueError(f"{part}: only verified numbers")
+    if not float(own["df"]) > 2.0:
+        raise ValueError("own_spread: df must be above 2")
+    return float(own["df"]), _calibration(table)
+
+
+def _joined(shipped: Tables, site: Tables) -> Tables:
+    """The site's tables; ours only of biomarkers that the site has none of."""
+    own = {key[0] for key in site}
+    return {key: row for key, row in shipped.items() if key[0] not in own} | site
+
+
+def _calibration(table: Mapping[str, Any]) -> Tables:
     return {
         (row["biomarker"], row["age_third"], row["setting"]): tuple(float(v) for v in row["scores"])
         for row in table.get("table", [])

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from fhir_twin.model.twin import Array
 
+CAP = 9.0
+
 
 @dataclass(frozen=True, slots=True)
 class Loading:
@@ -74,6 +76,11 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
+    """belief after the last visit; log_likelihood (P,) of the exact values; squares (P, k): sum of the squared
+    standardised forecast errors z^2/S, each at most CAP, of the exact values that had one of the same biomarker before
+    them (what the person's own spread is judged by, see intervals.own_scale)."""
+
     belief: Belief
     log_likelihood: Array
+    squares: Array
     trace: Trace | None = field(default=None)

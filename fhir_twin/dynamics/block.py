@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fhir_twin.dynamics.beliefs import Belief, Filtered, Robust, Trace, Visits
+from fhir_twin.dynamics.beliefs import CAP, Belief, Filtered, Robust, Trace, Visits
 from fhir_twin.dynamics.censoring import truncated_moments
 from fhir_twin.dynamics.state_space import Dynamics
 from fhir_twin.model.twin import Array
@@ -48,7 +48,9 @@ class Block:
         self.doubt = np.zeros_like(self.seen)
         if start.doubt is not None:
             self.doubt[:] = start.doubt[who].T
-        self.bound = None if visits.bound is None else visits.bound[who].transpose(1, 2, 0)
+        self.bound = None
+        if visits.bound is not None:
+            self.bound = np.where(missing, 0, visits.bound[who].transpose(1, 2, 0)).astype(np.int8)
         self.design = design
         self.fixed: dict[int, list[tuple[int, Array | None]]] = {}
         self.varying = [(x.row, x.column, np.ascontiguousarray(x.values[who].T)) for x in visits.loadings]
@@ -56,6 +58,7 @@ class Block:
         self.strips = _strips(self.mean.shape[0])
         self.moving = dynamics.rate > 0
         self.walking = np.flatnonzero(dynamics.walk > 0)
+        self.own = np.zeros(self.seen.shape)
         self.squares, self.spreads = np.zeros_like(self.values), np.ones_like(self.values)
         self.trace = [np.full(self.values.shape, np.nan) for _ in Trace.__slots__] if trace else None
         self.ph, self.gain, self.shift = (np.empty_like(self.mean) for _ in range(3))
@@ -77,7 +80,7 @@ class Block:
             np.ascontiguousarray(self.doubt.T),
         )
         done = Trace(*(a.transpose(2, 0, 1) for a in self.trace)) if self.trace is not None else None
-        return Filtered(belief, self._log_likelihood(), done)
+        return Filtered(belief, self._log_likelihood(), np.ascontiguousarray(self.own.T), done)
 
     def _predict(self, years: Array) -> None:
         """D' = f f' D; a walk adds its variance to the diagonal."""
@@ -99,6 +102,7 @@ class Block:
         forecast, signal = _sum(self.mean, terms), _sum(ph, terms)  # h'm, h'P h
         innovation = self.values[visit, row] - forecast
         spread = raw = signal + self.noise[visit, row]
+        self._judge_spread(visit, row, innovation, raw)
         weight, jump = None, None
         if self.robust is not None:
             weight, jump = self._judge(visit, row, innovation, spread)
@@ -151,6 +155,14 @@ class Block:
         for a, b in self.strips:
             whole[a:b, b:] = whole[b:, a:b].swapaxes(0, 1)
         return whole
+
+    def _judge_spread(self, visit: int, row: int, innovation: Array, spread: Array) -> None:
+        """The squared forecast error counts once the person has a history of the biomarker; a bound never does."""
+        counts = self.observed[visit, row] & (self.seen[row] > 0)
+        if self.bound is not None:
+            counts &= self.bound[visit, row] == 0
+        if counts.any():
+            self.own[row] += np.where(counts, np.minimum(innovation * innovation / spread, CAP), 0.0)
 
     def _judge(self, visit: int, row: int, innovation: Array, spread: Array) -> tuple[Array, Array | None]:
         """Student-t weight beyond the gate, and the variance by which a confirmed change opens the level.
@@ -228,6 +240,7 @@ def _sum(rows: Array, terms: list[tuple[int, Array | None]]) -> Array:
 def _censor(bound: NDArray[np.int8], innovation: Array, spread: Array) -> tuple[Array, Array]:
     """Bounds by moment matching: z ~ N(0, S) cut at the bound gives E[z], Var[z]; then m += K E[z] and
     P -= K (Ph)' (1 - Var[z]/S). Exact values keep their innovation and shrink 1."""
-    mean, variance = truncated_moments(innovation / np.sqrt(spread), bound)
     cut = bound != 0
-    return np.where(cut, mean * np.sqrt(spread), innovation), np.where(cut, 1.0 - variance, 1.0)
+    sd = np.sqrt(np.where(cut, spread, 1.0))  # what was not observed has infinite spread
+    mean, variance = truncated_moments(innovation / sd, bound)
+    return np.where(cut, mean * sd, innovation), np.where(cut, 1.0 - variance, 1.0)

@@ -1,10 +1,15 @@
-"""Calibrated intervals: standardised quantiles from a conformal table, on top of the filter's Gaussian.
+"""Calibrated intervals: the person's own spread, and standardised quantiles from a conformal table, on the Gaussian.
 
-    quantile_p = mean + score_p x SD        score_p = normal quantile, or the table's (see calibrate)
+    quantile_p = mean + score_p x scale x SD        score_p = Student's quantile, or the table's (see calibrate)
+    scale^2 = (nu + sum of z^2) / (nu + n)          over the person's n forecast errors so far, z^2 at most 9
+
+People differ in how much they vary, and clinics in how carefully they measure; both show in the person's own errors.
+The scale is the posterior mean of a variance with a scaled inverse chi-squared prior of nu degrees of freedom at one,
+so the forecast is Student's with nu + n degrees of freedom (nu: mappings/biomarkers/intervals.toml).
 
 The table holds, per biomarker x age third x setting, the scores at GRID, estimated on residuals that the filter had
 not seen. Between grid points the score is interpolated against the normal quantile; beyond the grid the tail keeps
-the last ratio. Cells with too few residuals fall back: setting -> "any", age third -> "any", then the normal.
+the last ratio. Cells with too few residuals fall back: setting -> "any", age third -> "any", then Student's.
 """
 
 from __future__ import annotations
@@ -13,8 +18,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
+from fhir_twin.dynamics.beliefs import CAP
 from fhir_twin.model.twin import Array
 
 GRID = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
@@ -30,11 +36,37 @@ def age_third(ages: Array) -> NDArray[np.int64]:
     return np.where(np.isnan(ages), -1, np.searchsorted(EDGES, ages, side="right")).astype(np.int64)
 
 
+def own_scale(squares: Array, tested: NDArray[np.int64], own_df: float) -> tuple[Array, Array]:
+    """squares (P,): sum of the person's squared standardised forecast errors; tested (P,): how many -> scale (P,) of
+    the spread, and degrees of freedom (P,). own_df = inf: nobody differs (scale 1, the normal)."""
+    if np.isinf(own_df):
+        return np.ones_like(squares), np.full_like(squares, np.inf)
+    df = own_df + tested
+    return np.asarray(np.sqrt((own_df + squares) / df)), np.asarray(df)
+
+
+def scaled(errors: Array, own_df: float) -> Array:
+    """errors (..., V): standardised forecast errors along time, NaN = none -> the same by the person's own scale as it
+    was before each of them."""
+    there = ~np.isnan(errors)
+    squares = np.minimum(np.where(there, errors, 0.0) ** 2, CAP)
+    before, tested = np.cumsum(squares, axis=-1) - squares, np.cumsum(there, axis=-1) - there
+    scale, _ = own_scale(before, tested, own_df)
+    return np.asarray(errors / scale)
+
+
 def quantile_scores(
-    tables: Tables, biomarker: str, ages: Array, settings: Sequence[str], levels: Sequence[float]
+    tables: Tables,
+    biomarker: str,
+    ages: Array,
+    settings: Sequence[str],
+    levels: Sequence[float],
+    df: Array | None = None,
 ) -> Array:
-    """ages (P, A), settings (P,) -> standardised quantiles (P, A, q) at `levels`."""
-    scores = np.broadcast_to(ndtri(np.array(levels)), (*ages.shape, len(levels))).copy()
+    """ages (P, A), settings (P,), df (P,) degrees of freedom (None: normal) -> standardised quantiles (P, A, q)."""
+    scores = np.broadcast_to(
+        _without_table(levels, df, len(ages))[:, None], (*ages.shape, len(levels))
+    ).copy()
     if not any(key[0] == biomarker for key in tables):
         return scores
     third = age_third(ages)
@@ -45,6 +77,16 @@ def quantile_scores(
             if cell is not None:
                 scores[(where == setting)[:, None] & (third == b)] = interpolate(cell, levels)
     return scores
+
+
+def _without_table(levels: Sequence[float], df: Array | None, people: int) -> Array:
+    """(P, q): Student's quantiles, each distinct df once."""
+    normal: Array = ndtri(np.array(levels))
+    if df is None:
+        return np.broadcast_to(normal, (people, len(levels)))
+    kinds, which = np.unique(df, return_inverse=True)
+    rows = [normal if np.isinf(nu) else stdtrit(nu, np.array(levels)) for nu in kinds]
+    return np.asarray(np.stack(rows)[which]) if len(kinds) else np.empty((0, len(levels)))
 
 
 def interpolate(cell: Sequence[float], levels: Sequence[float]) -> Array:

@@ -1,5 +1,7 @@
 """Kalman filter for many people at once: irregular visits, any missing pattern, scalar updates in sequence.
 
+Small batches run in numpy (`block`), large ones as machine code (`batch`, `compiled`); both give the same to 1e-12.
+
     predict   m = F m,  P = F P F' + Q          (F diagonal, see state_space)
     update    z = y - h'm,  S = h'Ph + R/w,  K = Ph/S
               m = m + K z,  P = P - K (Ph)'
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fhir_twin.dynamics.batch import MANY, run_many
 from fhir_twin.dynamics.beliefs import Belief, Filtered, Loading, Robust, Trace, Visits
 from fhir_twin.dynamics.block import Block
 from fhir_twin.dynamics.state_space import Dynamics
@@ -36,6 +39,10 @@ def kalman_filter(
     Returns the belief at each person's last visit, the log likelihood (P,) of the exact values, and with
     `trace=True` what each value did. A person's answer does not depend on who else is in the batch."""
     people = start.mean.shape[0]
+    if people >= MANY and not trace:
+        done = run_many(start, dynamics, design, visits, robust)
+        if done is not None:
+            return done
     parts = [
         Block(start, dynamics, design, visits, robust, trace, slice(i, min(i + BLOCK, people))).run()
         for i in range(0, people, BLOCK)
@@ -51,4 +58,7 @@ def kalman_filter(
     joined = (
         Trace(*(np.concatenate([getattr(t, n) for t in traces]) for n in Trace.__slots__)) if traces else None
     )
-    return Filtered(belief, np.concatenate([p.log_likelihood for p in parts]), joined)
+    log_likelihood, squares = (
+        np.concatenate([getattr(p, n) for p in parts]) for n in ("log_likelihood", "squares")
+    )
+    return Filtered(belief, log_likelihood, squares, joined)

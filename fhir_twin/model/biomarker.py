@@ -146,7 +146,8 @@ class BiomarkerSet:
     """Everything the twin knows about measurables. models are in state order; the correlations are (n, n), in that
     order, for personal levels and for fluctuations. aliases: printed unit -> UCUM. calibration: (biomarker, age
     third, setting) -> scores of the interval's quantile levels (see assimilation.calibration). others: models that are
-    not part of the state (body weight, creatinine: the state has BMI and eGFR) but can be forecast alone."""
+    not part of the state (body weight, creatinine: the state has BMI and eGFR) but can be forecast alone. own_df:
+    degrees of freedom of a person's own spread around that of everybody (inf: nobody differs)."""
 
     analytes: Mapping[str, Analyte]
     by_loinc: Mapping[str, tuple[str, Code]]
@@ -157,6 +158,7 @@ class BiomarkerSet:
     version: str
     calibration: Mapping[tuple[str, str, str], tuple[float, ...]] = field(default_factory=dict)
     others: tuple[BiomarkerModel, ...] = ()
+    own_df: float = float("inf")
 
     @property
     def keys(self) -> tuple[str, ...]:
