@@ -66,6 +66,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_body", "int", 16_000_000, "Largest request body accepted (serve)", minimum=1000),
     Option("public_url", "str", "", "URL under which browsers and EHRs reach this service, e.g. https://twin.example.org"),
     Option("servers_file", "path", "", "File of the registered FHIR servers (SMART, CDS Hooks); see `servers`"),
+    Option("key_folder", "path", "", "Folder of our signing keys for SMART logins (default: in the cache folder)"),
     Option("secret_key", "str", "", "Key that seals sessions and tokens; several: newest first, by comma", secret=True),
     Option("secret_key_file", "path", "", "File with such keys, one a line (default: one made in the cache folder)"),
     Option("session_store", "str", "", "SQLAlchemy URL for sessions and feedback (default: a file in the cache folder)",

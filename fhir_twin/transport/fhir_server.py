@@ -22,6 +22,7 @@ from fhir_twin.transport.paging import NO_CACHE, Pager
 from fhir_twin.transport.queries import encode
 from fhir_twin.transport.retry import Repeat
 from fhir_twin.transport.urls import ID, TYPE
+from fhir_twin.transport.wanted import Query
 
 Resource = dict[str, Any]
 JSON = "application/fhir+json"
@@ -57,6 +58,14 @@ class FhirServer:
                 reply = self.client.request("GET", "metadata", headers={"Accept": JSON})
                 self._capability = read_capability(resource_of(reply, "reading the capability statement"))
             return self._capability
+
+    def closed(self, type_: str) -> str:  # noqa: ARG002 - a login with scopes says more (scoped_server)
+        """Why `type_` must not be searched with this login; "" when it may."""
+        return ""
+
+    def narrow(self, ladder: tuple[Query, ...]) -> tuple[Query, ...]:
+        """The searches of a type as this login may make them."""
+        return ladder
 
     def ping(self) -> str:
         """Ask for the capability statement now, once, whatever is known already: the name of the software.

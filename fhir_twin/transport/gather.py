@@ -74,8 +74,10 @@ class Gatherer:
         answers: dict[str, Answer] = {}
         ladders: dict[str, tuple[Query, ...]] = {}
         for each in wanted:
-            if offered(capability, each.type):
-                ladders[each.type] = queries(each, capability, patients, self._page_size)
+            if closed := self.server.closed(each.type):
+                answers[each.type] = Answer(each.type, "not-permitted", note=closed)
+            elif offered(capability, each.type):
+                ladders[each.type] = self.server.narrow(queries(each, capability, patients, self._page_size))
             else:
                 answers[each.type] = Answer(
                     each.type, "not-offered", note="the server does not offer this type"

@@ -14,18 +14,27 @@ from flask import Flask, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from fhir_twin import __version__, log
-from fhir_twin.errors import Issue, LoginRequired, TwinError
+from fhir_twin.errors import InvalidInput, Issue, LoginRequired, TwinError
 from fhir_twin.fhir.write_words import biomarker_name, is_noticeable, outcome_words, unit_words
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
-from fhir_twin.web import api, facade, pages, session, terminology_ops
+from fhir_twin.web import (
+    api,
+    facade,
+    headers,
+    pages,
+    session,
+    session_access,
+    smart_launch,
+    smart_parts,
+    smart_pick,
+    terminology_ops,
+)
 from fhir_twin.web.answers import outcome_response
 from terminology import Terminology
 
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+# They ask for more than a key: a launch's state and cookie.
+OWN_GUARD = frozenset({smart_launch.blueprint.name})
 OPEN_ROUTES = frozenset({"api.health", "api.metadata", "static"})
 
 
@@ -36,9 +45,14 @@ def create_app(
 
     Off loopback it refuses to be built without an API key: the record is behind it."""
     key = settings.text("api_key")
-    public = urlsplit(settings.text("public_url")).hostname or settings.text("host")
-    if not key and not (_loopback(settings.text("host")) and _loopback(public)):
+    public = urlsplit(settings.text("public_url"))
+    here = _loopback(settings.text("host")) and _loopback(public.hostname or settings.text("host"))
+    if not key and not here:
         raise LoginRequired("set api_key (FHIR_TWIN_API_KEY) before listening on anything but loopback")
+    if settings.text("servers_file") and not here and public.scheme != "https":
+        raise InvalidInput(
+            "set public_url (https://...): logins and JWTs need the address that others know us by"
+        )
     app = Flask("fhir_twin.web")
     app.config["MAX_CONTENT_LENGTH"] = settings.integer("max_body")
     app.config["TRUSTED_HOSTS"] = None if key else ["127.0.0.1", "localhost", "[::1]"]
@@ -48,16 +62,21 @@ def create_app(
         "open_library": library,
         "guard": threading.Lock(),
     }
+    app.extensions["fhir-twin"]["frame_ancestors"] = headers.frame_ancestors(settings)
+    app.extensions["fhir-twin"]["smart"] = smart_parts.make_parts(settings)
     session.install(app)
+    session_access.install(app)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(facade.blueprint)
     app.register_blueprint(terminology_ops.blueprint)
     app.register_blueprint(pages.blueprint)
+    app.register_blueprint(smart_launch.blueprint)
+    app.register_blueprint(smart_pick.blueprint)
     app.jinja_env.globals["version"] = __version__
     app.jinja_env.filters.update(outcome=outcome_words, biomarker=biomarker_name, unit=unit_words)
     app.jinja_env.tests["moves"] = is_noticeable
     app.before_request(lambda: _admit(key))
-    app.after_request(_harden)
+    app.after_request(headers.harden)
     app.register_error_handler(TwinError, _known_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _bug)
@@ -76,22 +95,14 @@ def _loopback(host: str) -> bool:
 def _admit(key: str) -> None:
     """With a key set, every route but health and metadata wants it, as `X-API-Key` or a bearer token."""
     g.run_id = secrets.token_hex(6)
-    if not key or request.endpoint in OPEN_ROUTES or "tag" in (request.view_args or {}):
+    if not key or request.endpoint in OPEN_ROUTES or request.blueprint in OWN_GUARD:
+        return
+    if "tag" in (request.view_args or {}):
         return  # addresses of a session ask for the session (session.session_page)
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     given = request.headers.get("X-API-Key") or (bearer if scheme.lower() == "bearer" else "")
     if not hmac.compare_digest(given.encode(), key.encode()):
         raise LoginRequired("this service wants its API key: X-API-Key, or Authorization: Bearer")
-
-
-def _harden(response: Response) -> Response:
-    response.headers.setdefault("Content-Security-Policy", CSP)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers.setdefault("Cache-Control", "no-store")
-    if response.status_code == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
 
 
 def _known_error(error: TwinError) -> Response:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from flask import Flask, g, request
+from flask import Flask, g, redirect, request, url_for
 
 from fhir_twin.errors import Forbidden, LoginRequired
 from fhir_twin.service import TwinService
@@ -44,6 +44,7 @@ class PageSession:
     done; denied: why not, in words, for each feature that is missing. withheld: resource types that the granted
     scopes do not cover. banner: the page must show who the patient is (SL-12). style: colours and sizes of the EHR,
     checked (names of SMART's style sheet -> value). app_context: what the card that led here said.
+    notes: what the login left open, in words ("the server did not say who is logged in").
     csrf: put it into every form as `csrf_token`, or send it as X-CSRF-Token. ends: when the session is over."""
 
     tag: str
@@ -62,6 +63,7 @@ class PageSession:
     style: dict[str, str] = field(default_factory=dict)
     app_context: dict[str, Any] = field(default_factory=dict)
     server_name: str = ""
+    notes: tuple[str, ...] = ()
 
     def may(self, feature: Feature) -> bool:
         return feature in self.granted
@@ -85,10 +87,11 @@ def current_session() -> PageSession:
     return found
 
 
-def session_page(feature: Feature = "read") -> Callable[[View], View]:
+def session_page(feature: Feature = "read", *, patientless: bool = False) -> Callable[[View], View]:
     """A view that needs a session which may `feature`; it gets the PageSession as its first argument and no `tag`.
 
-    For methods that change something the CSRF token is asked for (403 without)."""
+    For methods that change something the CSRF token is asked for (403 without). A session whose login named no
+    patient is sent to choose one first, unless `patientless`."""
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
@@ -98,6 +101,8 @@ def session_page(feature: Feature = "read") -> Callable[[View], View]:
             if request.method not in _SAFE:
                 check_csrf(session)
             session.require(feature)
+            if not session.patient and not patientless:
+                return redirect(url_for("smart_pick.pick", tag=session.tag), 303)
             return view(session, *args, **kwargs)
 
         return guarded

@@ -52,12 +52,14 @@ def web_state() -> WebState:
         return state
 
 
-def make_session(value: dict[str, Any], *, hours: float | None = None) -> Ticket:
-    """A new session around `value` (which must be JSON): mode, patient, and for a login its tokens and grants."""
+def make_session(value: dict[str, Any], *, ends: float | None = None) -> Ticket:
+    """A new session around `value` (which must be JSON): mode, patient, and for a login its tokens and grants.
+
+    ends: Unix seconds, when it takes the place of another one."""
     settings: Settings = current_app.extensions["fhir-twin"]["settings"]
     now = time.time()
     ticket = Ticket(secrets.token_urlsafe(9), secrets.token_urlsafe(32))
-    ends = now + 3600 * (hours or settings.number("session_hours"))
+    ends = ends or now + 3600 * settings.number("session_hours")
     full = {**value, "secret": ticket.secret, "csrf": secrets.token_urlsafe(24), "made": now, "ends": ends}
     idle = min(now + settings.integer("session_idle"), ends)
     web_state().put(KIND, ticket.tag, full, now=now, expires=idle)
@@ -83,7 +85,7 @@ def load_session(tag: str) -> PageSession | None:
         settings: Settings = current_app.extensions["fhir-twin"]["settings"]
         expires = min(now + settings.integer("session_idle"), kept.value["ends"])
         web_state().touch(KIND, tag, now=now, expires=expires)
-    return open_session(tag, kept, datetime.fromtimestamp(kept.value["ends"], UTC))
+    return open_session(tag, kept, datetime.fromtimestamp(kept.value["ends"], UTC), web_state())
 
 
 def find(tag: str) -> Kept | None:
