@@ -13,9 +13,25 @@ from fhir_twin.intake.ccda_history import read_family, read_procedure
 from fhir_twin.intake.ccda_medications import read_immunization, read_medication
 from fhir_twin.intake.ccda_observations import read_observation, read_organizer
 from fhir_twin.intake.ccda_person import birth_sex, display_of, read_record_target
-from fhir_twin.intake.ccda_problems import ALLERGY, PROBLEM, foreign_subject, observations_of, read_allergy, read_problem
+from fhir_twin.intake.ccda_problems import (
+    ALLERGY,
+    PROBLEM,
+    foreign_subject,
+    observations_of,
+    read_allergy,
+    read_problem,
+)
 from fhir_twin.intake.ccda_types import Clerk
-from fhir_twin.intake.ccda_xml import Node, attribute, each, find, narrative_index, open_document, sections, words
+from fhir_twin.intake.ccda_xml import (
+    Node,
+    attribute,
+    each,
+    find,
+    narrative_index,
+    open_document,
+    sections,
+    words,
+)
 from fhir_twin.intake.hl7v2_map import Mapped, PatientUpdate
 from fhir_twin.intake.hl7v2_types import Json, kept
 from fhir_twin.intake.moments import as_instant
@@ -55,7 +71,11 @@ def read_ccda(data: bytes, site: Site) -> Mapped:
     number = clerk.identifier(ident) if (ident := find(root, "id")) is not None else {}
     found.append(_provenance(clerk, root, found, when, number))
     update = PatientUpdate(person, tuple(found))
-    control = f"{number.get('system', '')}|{number.get('value', '')}" if number else made_id("Document", person.key, when)
+    control = (
+        f"{number.get('system', '')}|{number.get('value', '')}"
+        if number
+        else made_id("Document", person.key, when)
+    )
     return Mapped("CDA", control, as_instant(when, site.zone), (update,), tuple(clerk.issues))
 
 
@@ -74,7 +94,12 @@ def _section(clerk: Clerk, section: Node) -> list[Json]:
     for number, entry in enumerate(entries, 1):
         try:
             found += _READERS[kind](clerk, entry)
-        except (ValueError, TypeError, KeyError, AttributeError):  # one entry nobody foresaw costs that entry only
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+        ):  # one entry nobody foresaw costs that entry only
             clerk.note("error", "processing", "an entry could not be read", f"{kind} entry {number}")
     return found
 
@@ -101,12 +126,17 @@ def _allergies(clerk: Clerk, entry: Node) -> list[Json]:
 
 
 def _medications(clerk: Clerk, entry: Node) -> list[Json]:
-    nodes = [*each(entry, "substanceAdministration"), *each(entry, "act", "entryRelationship", "substanceAdministration")]
+    nodes = [
+        *each(entry, "substanceAdministration"),
+        *each(entry, "act", "entryRelationship", "substanceAdministration"),
+    ]
     return _some(read_medication(clerk, n) for n in nodes if _own(clerk, n))
 
 
 def _immunizations(clerk: Clerk, entry: Node) -> list[Json]:
-    return _some(read_immunization(clerk, n) for n in each(entry, "substanceAdministration") if _own(clerk, n))
+    return _some(
+        read_immunization(clerk, n) for n in each(entry, "substanceAdministration") if _own(clerk, n)
+    )
 
 
 def _observations(category: str) -> Callable[[Clerk, Node], list[Json]]:
@@ -114,7 +144,9 @@ def _observations(category: str) -> Callable[[Clerk, Node], list[Json]]:
         found: list[Json] = []
         for organizer in each(entry, "organizer"):
             found += read_organizer(clerk, organizer, category) if _own(clerk, organizer) else []
-        return found + _some(read_observation(clerk, n, category) for n in each(entry, "observation") if _own(clerk, n))
+        return found + _some(
+            read_observation(clerk, n, category) for n in each(entry, "observation") if _own(clerk, n)
+        )
 
     return read
 
@@ -160,7 +192,11 @@ def _unstructured(clerk: Clerk, root: Node) -> list[Json]:
     if attribute(text, "representation") != "B64" or not body:
         clerk.note("warning", "incomplete", "the document's body is no XML and not embedded; it was not kept")
         return []
-    clerk.note("warning", "incomplete", "the document's body is no XML: it is kept as a document, nothing of it is used")
+    clerk.note(
+        "warning",
+        "incomplete",
+        "the document's body is no XML: it is kept as a document, nothing of it is used",
+    )
     attachment = {"contentType": attribute(text, "mediaType") or "application/octet-stream", "data": body}
     return [
         kept(

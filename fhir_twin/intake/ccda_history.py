@@ -14,7 +14,9 @@ INDICATION = f"{TEMPLATES}19"
 def read_procedure(clerk: Clerk, node: Node) -> Json | None:
     """Procedure, act or observation of the procedures section; plans (INT, RQO ...) are no history."""
     if attribute(node, "moodCode").upper() not in ("EVN", ""):
-        clerk.note("information", "informational", "planned procedures are not part of the record", "procedures")
+        clerk.note(
+            "information", "informational", "planned procedures are not part of the record", "procedures"
+        )
         return None
     code = clerk.concept(find(node, "code"))
     if not code:
@@ -31,7 +33,11 @@ def read_procedure(clerk: Clerk, node: Node) -> Json | None:
         status="not-done" if is_negated(node) else status or "unknown",
         code=code,
         subject=clerk.subject,
-        **({"performedPeriod": {"start": start, "end": end}} if start and end > start else {"performedDateTime": start}),
+        **(
+            {"performedPeriod": {"start": start, "end": end}}
+            if start and end > start
+            else {"performedDateTime": start}
+        ),
         performer=performers,
         bodySite=[c for n in each(node, "targetSiteCode") if (c := clerk.concept(n))],
         reasonCode=[r for n in related(node, INDICATION) if (r := clerk.concept(find(n, "value")))],
@@ -43,11 +49,15 @@ def read_family(clerk: Clerk, organizer: Node) -> Json | None:
     """One relative with the conditions that are told of them (CD-7: never the patient's own)."""
     subject = find(organizer, "subject", "relatedSubject")
     if subject is None:
-        clerk.note("warning", "incomplete", "family history without a relative was not kept", "family history")
+        clerk.note(
+            "warning", "incomplete", "family history without a relative was not kept", "family history"
+        )
         return None
     relation = clerk.concept(find(subject, "code"))
     if not relation:
-        clerk.note("warning", "incomplete", "family history without a relationship was not kept", "family history")
+        clerk.note(
+            "warning", "incomplete", "family history without a relationship was not kept", "family history"
+        )
         return None
     person = find(subject, "subject")
     conditions = [c for n in each(organizer, "component", "observation") if (c := _condition(clerk, n))]
@@ -77,7 +87,11 @@ def _relative(clerk: Clerk, person: Node | None, told_dead: bool) -> Json:
     elif told_dead or said in ("true", "false"):
         dead = {"deceasedBoolean": told_dead or said == "true"}
     shown = {"male": "Male", "female": "Female", "other": "Other"}
-    sex = {"coding": [kept(system="http://hl7.org/fhir/administrative-gender", code=gender, display=shown.get(gender))]}
+    sex = {
+        "coding": [
+            kept(system="http://hl7.org/fhir/administrative-gender", code=gender, display=shown.get(gender))
+        ]
+    }
     return kept(sex=sex if gender else None, bornDate=clerk.moment(find(person, "birthTime"))[:10], **dead)
 
 

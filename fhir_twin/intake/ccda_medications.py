@@ -12,14 +12,18 @@ INDICATION, INSTRUCTION, SIG = (f"{TEMPLATES}{n}" for n in (19, 20, 147))
 SUPPLY, REFUSAL = f"{TEMPLATES}17", f"{TEMPLATES}53"
 _UNITS = {"s": "s", "min": "min", "h": "h", "d": "d", "wk": "wk", "mo": "mo", "a": "a"}
 # Event codes of EIVL_TS are the codes of Timing.repeat.when (v3-TimingEvent).
-_EVENTS = frozenset("HS WAKE C CM CD CV AC ACM ACD ACV PC PCM PCD PCV".split())
+_EVENTS = frozenset(
+    ["HS", "WAKE", "C", "CM", "CD", "CV", "AC", "ACM", "ACD", "ACV", "PC", "PCM", "PCD", "PCV"]
+)
 
 
 def read_medication(clerk: Clerk, node: Node) -> Json | None:
     """INT is an order; EVN is what the patient takes, took or did not take."""
     drug = _drug(clerk, node)
     if not drug:
-        clerk.note("information", "incomplete", "a medication entry without a drug was not kept", "medications")
+        clerk.note(
+            "information", "incomplete", "a medication entry without a drug was not kept", "medications"
+        )
         return None
     start, end, _ = _bounds(clerk, node)
     dosage = _dosage(clerk, node, start, end)
@@ -38,7 +42,9 @@ def read_medication(clerk: Clerk, node: Node) -> Json | None:
         return kept(
             resourceType="MedicationRequest",
             id=clerk.resource_id("MedicationRequest", node, what, start),
-            status="cancelled" if is_negated(node) else tables.get("cda-medication-status", status) or "unknown",
+            status="cancelled"
+            if is_negated(node)
+            else tables.get("cda-medication-status", status) or "unknown",
             intent="order" if mood == "RQO" else "plan" if mood == "INT" else "proposal",
             authoredOn=clerk.author_time(node),
             dosageInstruction=[dosage] if dosage else None,
@@ -83,14 +89,18 @@ def _bounds(clerk: Clerk, node: Node) -> tuple[str, str, bool]:
 def _dosage(clerk: Clerk, node: Node, start: str, end: str) -> Json:
     texts = [clerk.text(find(n, "text")) for n in (*related(node, SIG), *related(node, INSTRUCTION))]
     text = "; ".join(dict.fromkeys(t for t in texts if t)) or clerk.text(find(node, "text"))
-    amount = clerk.amount(find(node, "doseQuantity"))
+    amount = clerk.amount(find(node, "doseQuantity"), ucum=False)
     if not amount:
-        amount = clerk.amount(find(node, "doseQuantity", "low")) if find(node, "doseQuantity", "high") is None else {}
-    low, high = (clerk.amount(find(node, "doseQuantity", name)) for name in ("low", "high"))
+        amount = (
+            clerk.amount(find(node, "doseQuantity", "low"), ucum=False)
+            if find(node, "doseQuantity", "high") is None
+            else {}
+        )
+    low, high = (clerk.amount(find(node, "doseQuantity", name), ucum=False) for name in ("low", "high"))
     dose: Json = {"doseQuantity": amount} if amount else {}
     if low and high and low["value"] <= high["value"]:
         dose = {"doseRange": {"low": low, "high": high}}
-    rate = clerk.amount(find(node, "rateQuantity"))
+    rate = clerk.amount(find(node, "rateQuantity"), ucum=False)
     if rate:
         dose["rateQuantity"] = rate
     needed = bool(each(node, "precondition"))
@@ -99,16 +109,18 @@ def _dosage(clerk: Clerk, node: Node, start: str, end: str) -> Json:
         amount["unit"] = form["text"]
     return kept(
         text=text,
-        timing=_timing(clerk, node, start, end),
+        timing=_timing(node, start, end),
         asNeededBoolean=True if needed else None,
         route=clerk.concept(find(node, "routeCode")),
         doseAndRate=[dose] if dose else None,
     )
 
 
-def _timing(clerk: Clerk, node: Node, start: str, end: str) -> Json:
+def _timing(node: Node, start: str, end: str) -> Json:
     """effectiveTime with operator A: PIVL (every 6 h) or EIVL (at bedtime)."""
-    repeat: Json = kept(boundsPeriod=kept(start=start, end=end if not start or end >= start or not end else ""))
+    repeat: Json = kept(
+        boundsPeriod=kept(start=start, end=end if not start or end >= start or not end else "")
+    )
     for time in each(node, "effectiveTime"):
         kind = attribute(time, XSI_TYPE).rpartition(":")[2]
         if kind == "PIVL_TS":
@@ -139,21 +151,30 @@ def _period(period: Node | None) -> Json:
 def _supply(clerk: Clerk, node: Node, start: str, end: str) -> Json:
     supply = next(iter(related(node, SUPPLY)), None)
     repeats = attribute(find(supply, "repeatNumber"), "value") if supply is not None else ""
-    amount = clerk.amount(find(supply, "quantity")) if supply is not None else {}
-    refills = int(repeats) - 1 if repeats.isdigit() and 0 < int(repeats[:4]) else None
+    amount = clerk.amount(find(supply, "quantity"), ucum=False) if supply is not None else {}
+    refills = int(repeats) - 1 if repeats.isdigit() and int(repeats[:4]) > 0 else None
     return kept(
-        validityPeriod=kept(start=start, end=end if end != start else ""), quantity=amount, numberOfRepeatsAllowed=refills
+        validityPeriod=kept(start=start, end=end if end != start else ""),
+        quantity=amount,
+        numberOfRepeatsAllowed=refills,
     )
 
 
 def read_immunization(clerk: Clerk, node: Node) -> Json | None:
     """Only what happened or was refused; a plan (INT) is none."""
     if attribute(node, "moodCode").upper() not in ("EVN", ""):
-        clerk.note("information", "informational", "planned immunisations are not part of the record", "immunizations")
+        clerk.note(
+            "information",
+            "informational",
+            "planned immunisations are not part of the record",
+            "immunizations",
+        )
         return None
     vaccine = _drug(clerk, node)
     if not vaccine:
-        clerk.note("information", "incomplete", "an immunisation without a vaccine was not kept", "immunizations")
+        clerk.note(
+            "information", "incomplete", "an immunisation without a vaccine was not kept", "immunizations"
+        )
         return None
     start, _, _ = clerk.span(find(node, "effectiveTime"))
     product = find(node, "consumable", "manufacturedProduct")
@@ -175,7 +196,7 @@ def read_immunization(clerk: Clerk, node: Node) -> Json | None:
         **({"occurrenceDateTime": start} if start else {"occurrenceString": "unknown"}),
         lotNumber=words(find(material, "lotNumberText")) if material is not None else "",
         manufacturer={"display": words(maker)} if maker is not None and words(maker) else None,
-        doseQuantity=clerk.amount(find(node, "doseQuantity")),
+        doseQuantity=clerk.amount(find(node, "doseQuantity"), ucum=False),
         route=clerk.concept(find(node, "routeCode")),
         performer=[{"actor": performer}] if performer else None,
     )

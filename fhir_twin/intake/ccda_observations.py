@@ -7,8 +7,15 @@ from fhir_twin.intake.ccda_problems import notes
 from fhir_twin.intake.ccda_types import Clerk, absent, is_negated
 from fhir_twin.intake.ccda_xml import Node, attribute, each, find
 from fhir_twin.intake.hl7v2_types import Json, kept
+from fhir_twin.model.codes import LOINC
 
-PREGNANCY = "2.16.840.1.113883.10.20.15.3.8"
+# Observations whose code is only ASSERTION: template -> the LOINC question that is asserted (C-CDA 1.1 documents).
+ASSERTED = {
+    "2.16.840.1.113883.10.20.15.3.8": ("82810-3", "Pregnancy status"),
+    "2.16.840.1.113883.10.20.22.4.78": ("72166-2", "Tobacco smoking status"),
+    "2.16.840.1.113883.10.22.4.78": ("72166-2", "Tobacco smoking status"),
+    "2.16.840.1.113883.10.20.22.4.85": ("11367-0", "History of Tobacco use"),
+}
 
 
 def read_organizer(clerk: Clerk, organizer: Node, category: str) -> list[Json]:
@@ -42,7 +49,7 @@ def read_observation(clerk: Clerk, node: Node, category: str, when: str = "") ->
     code = clerk.concept(find(node, "code"))
     value = find(node, "value")
     if not code or attribute(find(node, "code"), "code") == "ASSERTION":
-        code = _assertion(clerk, node, value) or code
+        code = _assertion(node) or code
     if not code:
         clerk.note("information", "incomplete", "an observation without a code was not kept", category)
         return None
@@ -50,7 +57,7 @@ def read_observation(clerk: Clerk, node: Node, category: str, when: str = "") ->
     made = clerk.value(value) if value is not None else {"dataAbsentReason": absent(None)}
     if is_negated(node):
         made = {"dataAbsentReason": absent(None)}
-    time = {"effectivePeriod": {"start": start, "end": end}} if start and end and end > start else {}
+    time: Json = {"effectivePeriod": {"start": start, "end": end}} if start and end and end > start else {}
     what = str(code.get("coding", [{}])[0].get("code") or code.get("text", ""))
     flags = [
         kept(coding=[kept(system=V3_INTERPRETATION, code=c, display=attribute(n, "displayName"))])
@@ -70,16 +77,18 @@ def read_observation(clerk: Clerk, node: Node, category: str, when: str = "") ->
         interpretation=flags,
         method=clerk.concept(find(node, "methodCode")),
         bodySite=clerk.concept(find(node, "targetSiteCode")),
-        referenceRange=[r for n in each(node, "referenceRange", "observationRange") if (r := _range(clerk, n))],
+        referenceRange=[
+            r for n in each(node, "referenceRange", "observationRange") if (r := _range(clerk, n))
+        ],
         note=notes(clerk, node),
     )
 
 
-def _assertion(clerk: Clerk, node: Node, value: Node | None) -> Json:
-    """Pregnancy is an assertion whose value says what is asserted; LOINC's question is what our reader asks by."""
-    roots = {attribute(t, "root") for t in each(node, "templateId")}
-    if PREGNANCY in roots:
-        return {"coding": [{"system": "http://loinc.org", "code": "82810-3", "display": "Pregnancy status"}]}
+def _assertion(node: Node) -> Json:
+    """The question behind an assertion, by its template; {} when the template names none."""
+    for template in each(node, "templateId"):
+        if (found := ASSERTED.get(attribute(template, "root"))) is not None:
+            return {"coding": [{"system": LOINC, "code": found[0], "display": found[1]}], "text": found[1]}
     return {}
 
 

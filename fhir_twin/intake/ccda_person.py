@@ -23,6 +23,9 @@ def read_record_target(clerk: Clerk, root: Node) -> Person:
     identifiers = clerk.identifiers(role)
     keys = [f"{i['system']}|{i['value']}" for i in identifiers if i["system"] != SSN]
     if not keys:
+        keys = [f"{i['system']}|{i['value']}" for i in identifiers]
+        clerk.note("warning", "value", "the patient is known by a national number only", "recordTarget")
+    if not keys:
         raise InvalidInput("the document does not identify its patient")
     person = find(role, "patient")
     details = _details(clerk, person) if person is not None else {}
@@ -54,11 +57,11 @@ def _details(clerk: Clerk, person: Node) -> Json:
             for n in each(person, "languageCommunication", "languageCode")
             if (code := attribute(n, "code"))
         ],
-        extension=[*_races(clerk, person), *_ethnicity(person)],
+        extension=[*_races(person), *_ethnicity(person)],
     )
 
 
-def _races(clerk: Clerk, person: Node) -> list[Json]:
+def _races(person: Node) -> list[Json]:
     nodes = [*each(person, "raceCode"), *person.findall(f"{{{SDTC}}}raceCode")]
     nodes = [n for n in nodes if attribute(n, "code")]
     return _omb(US_CORE_RACE, nodes)
@@ -74,7 +77,9 @@ def _omb(url: str, nodes: list[Node]) -> list[Json]:
     parts: list[Json] = [
         {
             "url": "ombCategory" if attribute(n, "code") in _OMB else "detailed",
-            "valueCoding": kept(system=CDC_RACE, code=attribute(n, "code"), display=attribute(n, "displayName")),
+            "valueCoding": kept(
+                system=CDC_RACE, code=attribute(n, "code"), display=attribute(n, "displayName")
+            ),
         }
         for n in nodes
     ]

@@ -26,6 +26,13 @@ NO_KNOWN = {
     "426232007": ("428607008", "No known environmental allergy"),
 }
 NO_KNOWN_ALLERGY = ("716186003", "No known allergy")
+# Substances that mean "any": negated, they say that nothing of the kind is known.
+ANY_SUBSTANCE = {
+    "105590001": "",
+    "410942007": "416098002",
+    "255620007": "414285001",
+    "762766007": "414285001",
+}
 
 
 def _code(system: str, code: str) -> Json:
@@ -44,7 +51,9 @@ def observations_of(entry: Node, template: str) -> list[tuple[Node | None, Node]
 
 def _is(node: Node, template: str) -> bool:
     roots = {attribute(t, "root") for t in each(node, "templateId")}
-    return template in roots or (not any(r.startswith(TEMPLATES) for r in roots) and find(node, "value") is not None)
+    return template in roots or (
+        not any(r.startswith(TEMPLATES) for r in roots) and find(node, "value") is not None
+    )
 
 
 def read_problem(clerk: Clerk, concern: Node | None, node: Node, category: str) -> Json | None:
@@ -113,14 +122,16 @@ def read_allergy(clerk: Clerk, concern: Node | None, node: Node) -> Json | None:
         name = next((t for e in entities if (t := clerk.text(find(e, "name")))), "")
         code = {"text": name} if name else {}
     negated = is_negated(node)
-    if negated and not code:
-        number, display = NO_KNOWN.get(attribute(kind, "code"), NO_KNOWN_ALLERGY)
+    given = next((c["code"] for c in code.get("coding", ()) if c["code"] in ANY_SUBSTANCE), "")
+    if negated and (not code or given):
+        meant = ANY_SUBSTANCE.get(given, "") or attribute(kind, "code")
+        number, display = NO_KNOWN.get(meant, NO_KNOWN_ALLERGY)
         code = {"coding": [{"system": SNOMED, "code": number, "display": display}], "text": display}
         negated = False
     if not code:
         clerk.note("information", "incomplete", "an allergy without a substance was not kept", "allergies")
         return None
-    start, end, ended = clerk.span(find(node, "effectiveTime"))
+    start, _, ended = clerk.span(find(node, "effectiveTime"))
     what = clerk.table("allergy-kind", kind).split(" ")
     clinical = _clinical(clerk, concern, node, ended)
     return kept(
@@ -149,10 +160,14 @@ def _criticality(clerk: Clerk, node: Node) -> str:
 
 
 def _reaction(clerk: Clerk, node: Node) -> Json:
-    said = clerk.concept(find(node, "value")) or ({"text": t} if (t := clerk.text(find(node, "text"))) else {})
+    said = clerk.concept(find(node, "value")) or (
+        {"text": t} if (t := clerk.text(find(node, "text"))) else {}
+    )
     if not said:
         return {}
-    severity = next((s for n in related(node, SEVERITY) if (s := clerk.table("severity", find(n, "value")))), "")
+    severity = next(
+        (s for n in related(node, SEVERITY) if (s := clerk.table("severity", find(n, "value")))), ""
+    )
     start, _, _ = clerk.span(find(node, "effectiveTime"))
     return kept(manifestation=[said], severity=severity, onset=start)
 

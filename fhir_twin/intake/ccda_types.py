@@ -18,7 +18,17 @@ from fhir_twin.model.codes import UCUM
 _OID = re.compile(r"[0-2](\.(0|[1-9]\d{0,30})){1,40}\Z", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 # nullFlavor -> data-absent-reason (C-CDA on FHIR).
-ABSENT = {"UNK": "unknown", "NASK": "not-asked", "ASKU": "asked-unknown", "NAV": "temp-unknown", "NA": "not-applicable", "MSK": "masked", "NINF": "negative-infinity", "PINF": "positive-infinity", "OTH": "unsupported"}  # fmt: skip
+ABSENT = {
+    "UNK": "unknown",
+    "NASK": "not-asked",
+    "ASKU": "asked-unknown",
+    "NAV": "temp-unknown",
+    "NA": "not-applicable",
+    "MSK": "masked",
+    "NINF": "negative-infinity",
+    "PINF": "positive-infinity",
+    "OTH": "unsupported",
+}
 
 
 def absent(node: Node | None) -> Json:
@@ -105,7 +115,9 @@ class Clerk:
         if not code or attribute(node, "nullFlavor"):
             return {}
         return kept(
-            system=self.system(attribute(node, "codeSystem")), code=code, display=attribute(node, "displayName")
+            system=self.system(attribute(node, "codeSystem")),
+            code=code,
+            display=attribute(node, "displayName"),
         )
 
     def table(self, name: str, node: Node | None) -> str:
@@ -136,8 +148,8 @@ class Clerk:
 
     # --- values --------------------------------------------------------------------------------------
 
-    def amount(self, node: Node | None) -> Json:
-        """PQ -> Quantity; units of CDA are UCUM. {} without a number."""
+    def amount(self, node: Node | None, *, ucum: bool = True) -> Json:
+        """PQ -> Quantity; {} without a number. ucum: false where senders write "tablets" for a unit."""
         found = read_number(attribute(node, "value")) if node is not None else None
         if found is None:
             return {}
@@ -145,15 +157,15 @@ class Clerk:
         if unit in ("", "1"):
             return quantity(found[0], found[1], "")
         proper = re.fullmatch(r"[!-~]{1,60}", unit) is not None  # UCUM is printable ASCII without blanks
-        return quantity(found[0], found[1], unit, unit, UCUM if proper else "")
+        return quantity(found[0], found[1], unit, unit, UCUM if proper and ucum else "")
 
     def value(self, node: Node) -> Json:
         """{"valueQuantity": ...} and the like by xsi:type (CD-5); {"dataAbsentReason"} for a null."""
         kind = attribute(node, XSI_TYPE).rpartition(":")[2]
         reader = {
-            "PQ": self._pq, "MO": self._pq, "IVL_PQ": self._ivl_pq, "CD": self._code, "CE": self._code, "CO": self._code,
-            "CV": self._code, "CS": self._code, "INT": self._int, "REAL": self._real, "BL": self._bool,
-            "TS": self._ts, "IVL_TS": self._ivl_ts, "RTO": self._ratio, "RTO_PQ_PQ": self._ratio,
+            "PQ": self._pq, "MO": self._pq, "IVL_PQ": self._ivl_pq, "INT": self._int, "REAL": self._real,
+            "BL": self._bool, "TS": self._ts, "IVL_TS": self._ivl_ts, "RTO": self._ratio, "RTO_PQ_PQ": self._ratio,
+            **dict.fromkeys(("CD", "CE", "CO", "CV", "CS"), self._code),
         }.get(kind, self._words)  # fmt: skip
         made = reader(node)
         return made or {"dataAbsentReason": absent(node)}
@@ -170,9 +182,13 @@ class Clerk:
         if a and b:
             return {"valueRange": {"low": a, "high": b}} if a["value"] <= b["value"] else {}
         if a:
-            return {"valueQuantity": {**a, "comparator": ">" if attribute(low, "inclusive") == "false" else ">="}}
+            return {
+                "valueQuantity": {**a, "comparator": ">" if attribute(low, "inclusive") == "false" else ">="}
+            }
         if b:
-            return {"valueQuantity": {**b, "comparator": "<" if attribute(high, "inclusive") == "false" else "<="}}
+            return {
+                "valueQuantity": {**b, "comparator": "<" if attribute(high, "inclusive") == "false" else "<="}
+            }
         return self._pq(node)
 
     def _code(self, node: Node) -> Json:
@@ -251,10 +267,14 @@ class Clerk:
         if not text or attribute(node, "nullFlavor"):
             return {}
         scheme, colon, rest = text.partition(":")
-        system = {"tel": "phone", "fax": "fax", "mailto": "email", "http": "url", "https": "url"}.get(scheme.lower(), "")
+        system = {"tel": "phone", "fax": "fax", "mailto": "email", "http": "url", "https": "url"}.get(
+            scheme.lower(), ""
+        )
         value = rest.strip() if colon and system in ("phone", "fax", "email") else text
         uses = {"HP": "home", "H": "home", "HV": "home", "WP": "work", "MC": "mobile", "TMP": "temp"}
-        return kept(system=system or "phone", value=value, use=uses.get(attribute(node, "use").split(" ")[0], ""))
+        return kept(
+            system=system or "phone", value=value, use=uses.get(attribute(node, "use").split(" ")[0], "")
+        )
 
 
 def is_negated(node: Node) -> bool:
@@ -266,5 +286,9 @@ def related(node: Node, template: str) -> list[Node]:
     """Entries of an entryRelationship that carry a template."""
     found: list[Any] = []
     for relation in each(node, "entryRelationship"):
-        found += [child for child in relation if f"{template}" in {attribute(t, "root") for t in each(child, "templateId")}]
+        found += [
+            child
+            for child in relation
+            if f"{template}" in {attribute(t, "root") for t in each(child, "templateId")}
+        ]
     return found

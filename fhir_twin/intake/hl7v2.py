@@ -75,7 +75,14 @@ class Reader:
 
     def _undo(self, body: str) -> str:
         d = self.delimiters
-        plain = {"F": d.field, "S": d.component, "T": d.subcomponent, "R": d.repetition, "E": d.escape, "P": d.truncation}
+        plain = {
+            "F": d.field,
+            "S": d.component,
+            "T": d.subcomponent,
+            "R": d.repetition,
+            "E": d.escape,
+            "P": d.truncation,
+        }
         if body in plain:
             return plain[body] or body
         if body == ".br" or body == ".BR":
@@ -139,9 +146,9 @@ class Rep:
         return self.raw == DELETE
 
     def __bool__(self) -> bool:
-        return bool(self.raw.strip(self.reader.delimiters.component + self.reader.delimiters.subcomponent + " ")) and (
-            not self.deleted
-        )
+        return bool(
+            self.raw.strip(self.reader.delimiters.component + self.reader.delimiters.subcomponent + " ")
+        ) and (not self.deleted)
 
 
 class Segment:

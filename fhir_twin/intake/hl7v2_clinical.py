@@ -59,7 +59,11 @@ def _reactions(scribe: Scribe, segment: Segment) -> list[Json]:
 
 def _words(code: Json) -> str:
     coding = code.get("coding", [{}])[0]
-    return f"{coding.get('system', '')}|{coding['code']}" if coding.get("code") else str(code.get("text", "")).lower()
+    return (
+        f"{coding.get('system', '')}|{coding['code']}"
+        if coding.get("code")
+        else str(code.get("text", "")).lower()
+    )
 
 
 def read_diagnosis(scribe: Scribe, dg1: Segment, person: str, key: str, encounter: str) -> Json | None:

@@ -13,7 +13,9 @@ _SHOWN = {"IMP": "inpatient encounter", "EMER": "emergency", "AMB": "ambulatory"
 _PARTICIPANTS = ((7, "ATND"), (8, "REF"), (9, "CON"), (17, "ADM"))
 
 
-def read_encounter(scribe: Scribe, pv1: Segment, pv2: Segment | None, person: str, key: str, event: str) -> Json | None:
+def read_encounter(
+    scribe: Scribe, pv1: Segment, pv2: Segment | None, person: str, key: str, event: str
+) -> Json | None:
     """The visit of a PV1; None when it has neither number nor beginning to be known again by.
 
     event: the trigger of an ADT message, "" for others: what they say of a visit never changes its status."""
@@ -27,7 +29,9 @@ def read_encounter(scribe: Scribe, pv1: Segment, pv2: Segment | None, person: st
     elif start:
         identity = (key, start)
     else:
-        scribe.note("information", "incomplete", "a visit without number and admission time was not kept", pv1, "19")
+        scribe.note(
+            "information", "incomplete", "a visit without number and admission time was not kept", pv1, "19"
+        )
         return None
     return kept(
         resourceType="Encounter",
@@ -50,7 +54,11 @@ def _status(scribe: Scribe, event: str, pv1: Segment, end: str) -> str:
     found = scribe.site.tables.get("encounter-status", event) if event else ""
     if found in ("", "unknown"):
         return "finished" if end else "unknown"
-    if found == "planned" and event == "A04" and scribe.site.tables.get("encounter-class", pv1.v(2)) == "EMER":
+    if (
+        found == "planned"
+        and event == "A04"
+        and scribe.site.tables.get("encounter-class", pv1.v(2)) == "EMER"
+    ):
         return "arrived"  # who is registered in an emergency department is there
     return found
 

@@ -16,18 +16,22 @@ from fhir_twin.errors import InvalidInput, Issue
 from fhir_twin.intake.hl7v2 import Message, Segment
 from fhir_twin.intake.hl7v2_clinical import read_allergy, read_diagnosis, read_procedure
 from fhir_twin.intake.hl7v2_encounter import read_encounter
-from fhir_twin.intake.hl7v2_medication import group_prescriptions, read_prescription
+from fhir_twin.intake.hl7v2_medication import read_prescription
 from fhir_twin.intake.hl7v2_orders import read_document, read_service_order
 from fhir_twin.intake.hl7v2_patient import Person, person_key, read_person
 from fhir_twin.intake.hl7v2_results import Order, group_orders, read_order
+from fhir_twin.intake.hl7v2_rx import group_prescriptions
 from fhir_twin.intake.hl7v2_types import Json, Scribe
 from fhir_twin.intake.hl7v2_vaccine import group_shots, own_observations, read_shot
 from fhir_twin.intake.moments import as_instant
 from fhir_twin.intake.provenance import provenance
 from fhir_twin.intake.site import Site
 
-_ADT = frozenset("A01 A02 A03 A04 A05 A06 A07 A08 A09 A10 A11 A12 A13 A14 A15 A16 A21 A22 A25 A26 A27 A28 A31 A32 A33 A38 A52 A53 A60".split())  # fmt: skip
-MERGES = frozenset("A18 A34 A40 A30 A36 A39 A46 A47".split())
+_ADT = frozenset(
+    "A01 A02 A03 A04 A05 A06 A07 A08 A09 A10 A11 A12 A13 A14 A15 A16 A21 A22 A25 A26 A27 A28 A31 "  # noqa: SIM905
+    "A32 A33 A38 A52 A53 A60".split()
+)
+MERGES = frozenset(["A18", "A30", "A34", "A36", "A39", "A40", "A46", "A47"])
 # Message code -> trigger events taken; the first is meant when the sender names none.
 SUPPORTED: dict[str, tuple[str, ...]] = {
     "ADT": ("A08", *sorted((_ADT | MERGES) - {"A08"})),
@@ -42,7 +46,10 @@ SUPPORTED: dict[str, tuple[str, ...]] = {
     "OML": ("O21", "O33", "O35"),
     "MDM": ("T02", "T04", "T06", "T08", "T10"),
 }
-_READ = frozenset("MSH EVN PID PD1 NK1 PV1 PV2 OBR OBX NTE ORC SPM AL1 IAM DG1 PR1 RXO RXE RXR RXC RXD RXA TQ1 MRG TXA SFT UAC".split())  # fmt: skip
+_READ = frozenset(
+    "MSH EVN PID PD1 NK1 PV1 PV2 OBR OBX NTE ORC SPM AL1 IAM DG1 PR1 RXO RXE RXR RXC RXD RXA TQ1 "  # noqa: SIM905
+    "MRG TXA SFT UAC".split()
+)
 _FLAGS = {
     "charset-wrong": "the text does not fit the character set that MSH-18 names; it was read as another",
     "charset-unknown": "MSH-18 names a character set that is not known; the text was read as UTF-8 or Windows-1252",
@@ -99,7 +106,9 @@ def check_type(message: Message, site: Site) -> tuple[str, str]:
     if processing and processing not in ("P", "T", "D"):
         raise V2Refusal("MSH-11 is no processing id", "202", location="MSH^1^11", reject=True)
     if (processing or "P") not in site.accept:
-        raise V2Refusal("messages for training or debugging are not taken here", "202", location="MSH^1^11", reject=True)  # fmt: skip
+        raise V2Refusal(
+            "messages for training or debugging are not taken here", "202", location="MSH^1^11", reject=True
+        )
     version = message.msh.v(12)
     if version and not version.startswith("2"):
         raise V2Refusal("the version in MSH-12 is no HL7 v2", "203", location="MSH^1^12", reject=True)
@@ -208,7 +217,9 @@ def _service_orders(scribe: Scribe, segments: list[Segment], person: Person, vis
 
 
 def _drugs(scribe: Scribe, segments: list[Segment], person: Person, visit: str) -> list[Json]:
-    found = [read_prescription(scribe, g, person.id, person.key, visit) for g in group_prescriptions(segments)]
+    found = [
+        read_prescription(scribe, g, person.id, person.key, visit) for g in group_prescriptions(segments)
+    ]
     return [r for each in found for r in each]
 
 
@@ -230,7 +241,9 @@ def _documents(scribe: Scribe, segments: list[Segment], person: Person, visit: s
     txa = next((s for s in segments if s.name == "TXA"), None)
     if txa is None:
         return _results(scribe, segments, person, visit)
-    document = read_document(scribe, txa, [s for s in segments if s.name == "OBX"], person.id, person.key, visit)
+    document = read_document(
+        scribe, txa, [s for s in segments if s.name == "OBX"], person.id, person.key, visit
+    )
     return [document] if document is not None else []
 
 

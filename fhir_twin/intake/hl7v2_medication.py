@@ -1,97 +1,35 @@
-"""RXO, RXE, RXR, RXC, TQ1, RXD, RXA -> MedicationRequest, MedicationDispense, MedicationAdministration."""
+"""RXO, RXE, RXC, TQ1 -> MedicationRequest, with what was dispensed and given under it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from decimal import Decimal
 
 from fhir_twin.intake.hl7v2 import Rep, Segment
+from fhir_twin.intake.hl7v2_rx import Prescription, identity_of, order_numbers, order_status, route_of
+from fhir_twin.intake.hl7v2_supply import read_administration, read_dispense
 from fhir_twin.intake.hl7v2_types import Json, Scribe, kept
 from fhir_twin.intake.numbers import quantity, read_number
 from fhir_twin.intake.site import made_id
 
 GTS = "http://terminology.hl7.org/CodeSystem/v3-GTSAbbreviation"
-ROUTES = "http://terminology.hl7.org/CodeSystem/v2-0162"
-
-
-@dataclass(slots=True, repr=False)
-class Prescription:
-    """One ORC group of a pharmacy message. first/then: timing and route before and after RXE."""
-
-    orc: Segment | None = None
-    rxo: Segment | None = None
-    rxe: Segment | None = None
-    rxd: Segment | None = None
-    rxa: list[Segment] = field(default_factory=list)
-    rxr: list[Segment] = field(default_factory=list)
-    rxc: list[Segment] = field(default_factory=list)
-    tq1: list[Segment] = field(default_factory=list)
-    notes: list[Segment] = field(default_factory=list)
-
-
-def group_prescriptions(segments: list[Segment]) -> list[Prescription]:
-    """ORC begins a group. RXE comes with its own timing, route and components: those of RXO are then set aside."""
-    groups: list[Prescription] = []
-    for s in segments:
-        again = groups and {"RXO": groups[-1].rxo, "RXE": groups[-1].rxe, "RXD": groups[-1].rxd}.get(s.name)
-        starts = s.name in ("RXO", "RXE", "RXD", "RXA") and (not groups or again is not None)
-        if s.name == "ORC" or starts:
-            groups.append(Prescription(orc=s if s.name == "ORC" else groups[-1].orc if groups else None))
-        if not groups:
-            continue
-        group = groups[-1]
-        if s.name == "RXO":
-            group.rxo = s
-        elif s.name == "RXE":
-            group.rxe = s
-            if group.rxo is not None:
-                group.rxr, group.rxc = [], []
-        elif s.name == "RXD":
-            group.rxd = s
-        elif s.name == "TQ1" and group.rxe is not None and group.rxo is not None and not _after(group):
-            group.tq1 = [s]
-        elif s.name in ("RXA", "RXR", "RXC", "TQ1"):
-            getattr(group, s.name.lower()).append(s)
-        elif s.name == "NTE":
-            group.notes.append(s)
-    return [g for g in groups if g.rxo or g.rxe or g.rxd or g.rxa]
-
-
-def _after(group: Prescription) -> bool:
-    """Some timing already stands behind RXE."""
-    return any(group.rxe is not None and t.index > group.rxe.index for t in group.tq1)
 
 
 def read_prescription(scribe: Scribe, rx: Prescription, person: str, key: str, encounter: str) -> list[Json]:
     """The order (when there is one), its dispense, its administrations."""
     made: list[Json] = []
-    numbers = _numbers(scribe, rx)
+    numbers = order_numbers(scribe, rx)
     about = {"subject": {"reference": f"Patient/{person}"}}
     visit = {"reference": f"Encounter/{encounter}"} if encounter else None
     order = _order(scribe, rx, numbers, key, about, visit)
     if order:
         made.append(order)
     link = {"reference": f"MedicationRequest/{order['id']}"} if order else None
-    if rx.rxd is not None and (dispense := _dispense(scribe, rx, rx.rxd, numbers, key, about, link)):
+    if rx.rxd is not None and (dispense := read_dispense(scribe, rx, rx.rxd, numbers, key, about, link)):
         made.append(dispense)
     for rxa in rx.rxa:
-        if given := _administration(scribe, rx, rxa, numbers, key, about, link, visit):
+        if given := read_administration(scribe, rx, rxa, numbers, key, about, link, visit):
             made.append(given)
     return made
-
-
-def _numbers(scribe: Scribe, rx: Prescription) -> list[Json]:
-    found = [scribe.entity(rx.orc.first(n)) for n in (2, 3)] if rx.orc is not None else []
-    for segment, n in ((rx.rxe, 15), (rx.rxd, 7)):
-        if segment is not None and segment.v(n):
-            found.append({"system": scribe.local("prescriptions"), "value": segment.v(n)})
-    return [e for e in found if e]
-
-
-def _identity(numbers: list[Json], key: str, drug: Json, start: str) -> tuple[str, ...]:
-    if numbers:
-        return (numbers[0]["system"], numbers[0]["value"])
-    return (key, str(drug.get("coding", [{}])[0].get("code") or drug.get("text", "")), start)
 
 
 def _order(
@@ -101,7 +39,7 @@ def _order(
     if source is None:
         return None
     drug = scribe.concept(source.first(2 if source is rx.rxe else 1))
-    drug = drug or _components(scribe, rx)
+    drug = drug or _components(rx)
     if not drug:
         scribe.note("warning", "required", "an order without a drug was left out", source, "2")
         return None
@@ -109,9 +47,9 @@ def _order(
     reason = source.first(27 if source is rx.rxe else 20)
     return kept(
         resourceType="MedicationRequest",
-        id=made_id("MedicationRequest", *_identity(numbers, key, drug, start)),
+        id=made_id("MedicationRequest", *identity_of(numbers, key, drug, start)),
         identifier=numbers,
-        status=_status(scribe, rx),
+        status=order_status(scribe, rx),
         intent="order",
         medicationCodeableConcept=drug,
         **about,
@@ -125,24 +63,10 @@ def _order(
     )
 
 
-def _components(scribe: Scribe, rx: Prescription) -> Json:
+def _components(rx: Prescription) -> Json:
     """A compound without a code of its own: its components in words."""
     words = [c.first(2).c(2) or c.first(2).c(1) for c in rx.rxc]
     return {"text": " + ".join(w for w in words if w)} if any(words) else {}
-
-
-def _status(scribe: Scribe, rx: Prescription) -> str:
-    """ORC-5 says how the order stands, ORC-1 what shall become of it; a stop in either is believed."""
-    if rx.orc is None:
-        return "unknown"
-    table = scribe.site.tables
-    stated = table.get("order-status", rx.orc.v(5).upper())
-    wanted = table.get("order-control", rx.orc.v(1).upper())
-    if wanted in ("cancelled", "stopped", "on-hold"):
-        return wanted
-    if not stated and not wanted:
-        scribe.note("warning", "code-invalid", "neither ORC-1 nor ORC-5 says how the order stands", rx.orc, "1")
-    return stated or wanted or "unknown"
 
 
 def _start(scribe: Scribe, rx: Prescription) -> str:
@@ -166,7 +90,7 @@ def _dosages(scribe: Scribe, rx: Prescription, source: Segment) -> list[Json]:
             text=text or "; ".join(named),
             timing=timing,
             asNeededBoolean=True if needed else None,
-            route=_route(scribe, rx),
+            route=route_of(scribe, rx),
             site=scribe.concept(rx.rxr[0].first(2)) if rx.rxr and rx.rxr[0].first(2) else None,
             doseAndRate=[d] if (d := _dose(scribe, source, rx)) else None,
         )
@@ -189,7 +113,9 @@ def _timing(scribe: Scribe, rx: Prescription, named: list[str]) -> tuple[Json, b
     plain = [n.upper().replace("PRN", "").strip() for n in named]
     plain = [p for p in plain if p]
     found = scribe.site.tables.pattern(plain[0]) if len(plain) == 1 else None
-    ends = [scribe.moment(t.v(8), t, "8") for t in rx.tq1] or [scribe.moment(_quantity_timing(rx).c(5), rx.orc or scribe.message.msh, "7")]
+    ends = [scribe.moment(t.v(8), t, "8") for t in rx.tq1] or [
+        scribe.moment(_quantity_timing(rx).c(5), rx.orc or scribe.message.msh, "7")
+    ]
     bounds = kept(start=_start(scribe, rx), end=next((e for e in ends if e), ""))
     if bounds.get("start") and bounds.get("end", "9") < bounds["start"]:
         bounds = {}
@@ -197,20 +123,12 @@ def _timing(scribe: Scribe, rx: Prescription, named: list[str]) -> tuple[Json, b
     code: Json = {}
     if found is not None:
         repeat |= {"frequency": found["frequency"], "period": found["period"], "periodUnit": found["unit"]}
-        code = kept(coding=[{"system": GTS, "code": found["code"]}] if found.get("code") else None, text=named[0])
+        code = kept(
+            coding=[{"system": GTS, "code": found["code"]}] if found.get("code") else None, text=named[0]
+        )
     elif named:
         code = {"text": ", ".join(named)}
     return kept(repeat=repeat, code=code), needed
-
-
-def _route(scribe: Scribe, rx: Prescription) -> Json | None:
-    if not rx.rxr or not rx.rxr[0].first(1):
-        return None
-    concept = scribe.concept(rx.rxr[0].first(1), guess=ROUTES)
-    code = rx.rxr[0].v(1).upper()
-    if "text" not in concept and (words := scribe.site.tables.get("route", code)):
-        concept["text"] = words
-    return concept
 
 
 def _dose(scribe: Scribe, source: Segment, rx: Prescription) -> Json:
@@ -241,60 +159,8 @@ def _supply(scribe: Scribe, rx: Prescription, source: Segment) -> Json:
     amount = read_number(source.v(amount_at))
     refills = source.v(refills_at)
     return kept(
-        quantity=quantity("", amount[1], scribe.unit(source.first(unit_at)).get("unit", "")) if amount else None,
-        numberOfRepeatsAllowed=int(refills) if refills.isdigit() and len(refills) < 4 else None,
-    )
-
-
-def _dispense(
-    scribe: Scribe, rx: Prescription, rxd: Segment, numbers: list[Json], key: str, about: Json, link: Json | None
-) -> Json | None:
-    drug = scribe.concept(rxd.first(2))
-    when = scribe.moment(rxd.v(3), rxd, "3")
-    if not drug:
-        scribe.note("warning", "required", "a dispense without a drug was left out", rxd, "2")
-        return None
-    amount = read_number(rxd.v(4))
-    return kept(
-        resourceType="MedicationDispense",
-        id=made_id("MedicationDispense", *_identity(numbers, key, drug, when), rxd.v(1), when),
-        identifier=numbers,
-        status="cancelled" if _status(scribe, rx) == "cancelled" else "completed",
-        medicationCodeableConcept=drug,
-        **about,
-        authorizingPrescription=[link] if link else None,
-        quantity=quantity("", amount[1], scribe.unit(rxd.first(5)).get("unit", "")) if amount else None,
-        whenHandedOver=when,
-    )
-
-
-def _administration(
-    scribe: Scribe, rx: Prescription, rxa: Segment, numbers: list[Json], key: str, about: Json, link: Json | None,
-    visit: Json | None,
-) -> Json | None:  # fmt: skip
-    drug = scribe.concept(rxa.first(5))
-    start = scribe.moment(rxa.v(3), rxa, "3")
-    if not drug or not start:
-        scribe.note("warning", "required", "an administration without drug or time was left out", rxa, "5")
-        return None
-    done = scribe.site.tables.get("immunization-status", rxa.v(20).upper()) or "completed"
-    amount = read_number(rxa.v(6))
-    unit = scribe.unit(rxa.first(7))
-    dose = kept(
-        route=_route(scribe, rx),
-        dose=quantity("", amount[1], unit.get("unit", ""), unit.get("code", ""), unit.get("system", ""))
-        if amount and amount[1] not in (Decimal(0), Decimal(999))
+        quantity=quantity("", amount[1], scribe.unit(source.first(unit_at)).get("unit", ""))
+        if amount
         else None,
-    )
-    return kept(
-        resourceType="MedicationAdministration",
-        id=made_id("MedicationAdministration", *_identity(numbers, key, drug, start), rxa.v(2), start),
-        identifier=numbers,
-        status="entered-in-error" if rxa.v(21).upper() == "D" else done,
-        medicationCodeableConcept=drug,
-        **about,
-        context=visit,
-        effectiveDateTime=start,
-        request=link,
-        dosage=dose if "dose" in dose else None,
+        numberOfRepeatsAllowed=int(refills) if refills.isdigit() and len(refills) < 4 else None,
     )

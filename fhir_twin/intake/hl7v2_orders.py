@@ -11,7 +11,15 @@ from fhir_twin.intake.hl7v2_value import read_attachment
 from fhir_twin.intake.site import made_id
 
 _STATUS = {"cancelled": "revoked", "stopped": "revoked"}
-_DOC_STATUS = {"DI": "preliminary", "DO": "final", "IP": "preliminary", "IN": "preliminary", "PA": "preliminary", "AU": "final", "LA": "final"}  # fmt: skip
+_DOC_STATUS = {
+    "DI": "preliminary",
+    "DO": "final",
+    "IP": "preliminary",
+    "IN": "preliminary",
+    "PA": "preliminary",
+    "AU": "final",
+    "LA": "final",
+}
 
 
 def read_service_order(scribe: Scribe, order: Order, person: str, key: str, encounter: str) -> Json | None:
@@ -24,7 +32,11 @@ def read_service_order(scribe: Scribe, order: Order, person: str, key: str, enco
         scribe.note("warning", "required", "an order without OBR-4 was left out", obr, "4")
         return None
     numbers = [
-        e for segment in (orc, obr) if segment is not None for n in (2, 3) if (e := scribe.entity(segment.first(n)))
+        e
+        for segment in (orc, obr)
+        if segment is not None
+        for n in (2, 3)
+        if (e := scribe.entity(segment.first(n)))
     ]
     when = scribe.moment(obr.v(7), obr, "7")
     identity = (numbers[0]["system"], numbers[0]["value"]) if numbers else (key, str(code), when)

@@ -18,8 +18,10 @@ CONTACT_ROLE = "http://terminology.hl7.org/CodeSystem/v2-0131"
 _MARITAL_V3 = frozenset("ADILMPSTUW") - {"A", "P", "U"}  # the codes that both code systems spell alike
 # Identifier types (table 0203) that name a person at one authority; the first found is the key. "" = no type given.
 PERSON_TYPES = ("MR", "PI", "PT", "PN", "JHN", "NH", "NI", "MRT", "EI", "U", "")
-# Types that are no key of a person: many people may share them, or they name an account or visit.
-NO_PERSON = frozenset({"SS", "DL", "AN", "VN", "PPN", "MC", "MA", "MB", "BC", "CC", "HC", "TAX", "RI", "XX", "NPI"})
+# Types that name an account, a visit or a card, never a person.
+NO_PERSON = frozenset({"AN", "VN", "BC", "CC", "XX", "NPI", "ANON", "ANC"})
+# Types that name a person to others than the sender: the key only where there is no better one.
+LAST_RESORT = frozenset({"SS", "DL", "PPN", "MC", "MA", "MB", "HC", "TAX", "RI"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,9 +48,16 @@ def person_key(scribe: Scribe, reps: list[Rep]) -> tuple[str, tuple[str, ...]]:
         if not given or kind in NO_PERSON:
             continue
         rank = PERSON_TYPES.index(kind) if kind in PERSON_TYPES else len(PERSON_TYPES)
+        rank = 100 if kind in LAST_RESORT else rank
         found.append((rank, f"{given['system']}|{given['value']}"))
     if not found:
         return "", ()
+    if better := [each for each in found if each[0] < 100]:
+        found = better
+    else:
+        scribe.note(
+            "warning", "value", "the patient is known by a national or insurance number only", at="PID-3"
+        )
     ordered = [key for _, key in sorted(found, key=lambda each: each[0])]
     return ordered[0], tuple(dict.fromkeys(ordered))
 
@@ -57,7 +66,9 @@ def read_person(scribe: Scribe, pid: Segment, following: list[Segment]) -> Perso
     """The person of a PID segment; None (and an issue) without an identifier that names one."""
     reps = pid.reps(3) or pid.reps(2) or pid.reps(4)
     if not pid.reps(3) and reps:
-        scribe.note("warning", "value", "PID-3 is empty; the patient is known by PID-2 or PID-4 only", pid, "3")
+        scribe.note(
+            "warning", "value", "PID-3 is empty; the patient is known by PID-2 or PID-4 only", pid, "3"
+        )
     key, aliases = person_key(scribe, reps)
     if not key:
         scribe.note("error", "required", "no identifier in PID-3 names the patient", pid, "3")
@@ -65,7 +76,9 @@ def read_person(scribe: Scribe, pid: Segment, following: list[Segment]) -> Perso
     identifiers = [scribe.identifier(rep) for n in (3, 2, 4) for rep in pid.reps(n)]
     social = scribe.identifier(pid.first(19))
     if social:
-        social["type"] = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "SS"}]}
+        social["type"] = {
+            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "SS"}]
+        }
         identifiers.append(social)
     patient = kept(
         resourceType="Patient",
@@ -94,7 +107,15 @@ def _once(identifiers: list[Json]) -> list[Json]:
     return list(seen.values())
 
 
-_CLEARABLE = {5: "name", 7: "birthDate", 8: "gender", 11: "address", 13: "telecom", 16: "maritalStatus", 15: "communication"}  # fmt: skip
+_CLEARABLE = {
+    5: "name",
+    7: "birthDate",
+    8: "gender",
+    11: "address",
+    13: "telecom",
+    16: "maritalStatus",
+    15: "communication",
+}
 
 
 def _cleared(pid: Segment) -> tuple[str, ...]:
@@ -167,7 +188,8 @@ def _extensions(scribe: Scribe, pid: Segment) -> list[Json]:
     words = "; ".join(rep.c(2) or display or rep.c(1) for rep, display in races)
     if races:
         omb = [
-            {"url": "ombCategory", "valueCoding": {"system": CDC_RACE, "code": c, "display": d}} for c, d in known[:5]
+            {"url": "ombCategory", "valueCoding": {"system": CDC_RACE, "code": c, "display": d}}
+            for c, d in known[:5]
         ]
         found.append({"url": US_CORE_RACE, "extension": [*omb, {"url": "text", "valueString": words}]})
     if rep := pid.first(22):
@@ -184,7 +206,9 @@ def _extensions(scribe: Scribe, pid: Segment) -> list[Json]:
 
 def _contact(scribe: Scribe, nk1: Segment) -> Json:
     return kept(
-        relationship=[r for n in (3, 7) for rep in nk1.reps(n) if (r := scribe.concept(rep, guess=CONTACT_ROLE))],
+        relationship=[
+            r for n in (3, 7) for rep in nk1.reps(n) if (r := scribe.concept(rep, guess=CONTACT_ROLE))
+        ],
         name=scribe.name(nk1.first(2)) if nk1.first(2) else None,
         telecom=[t for n in (5, 6) for rep in nk1.reps(n) if (t := scribe.telecom(rep))],
         address=scribe.address(nk1.first(4)) if nk1.first(4) else None,

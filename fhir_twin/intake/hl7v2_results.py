@@ -28,7 +28,9 @@ def group_orders(segments: list[Segment]) -> list[Order]:
     """ORC and OBR begin an order; an OBX before any OBR (ADT) makes one without."""
     orders: list[Order] = []
     for s in segments:
-        if s.name == "ORC" or (s.name == "OBR" and (not orders or orders[-1].obr is not None or orders[-1].obx)):
+        if s.name == "ORC" or (
+            s.name == "OBR" and (not orders or orders[-1].obr is not None or orders[-1].obx)
+        ):
             orders.append(Order(orc=s if s.name == "ORC" else None))
         if s.name == "OBR":
             orders[-1].obr = s
@@ -58,7 +60,9 @@ def read_order(scribe: Scribe, order: Order, person: str, key: str, encounter: s
             observation["subject"] = {"reference": f"Patient/{person}"}
             if encounter:
                 observation["encounter"] = {"reference": f"Encounter/{encounter}"}
-            times = seen.get(observation["id"], 0)  # the same test twice in one order without OBX-4: both are kept
+            times = seen.get(
+                observation["id"], 0
+            )  # the same test twice in one order without OBX-4: both are kept
             seen[observation["id"]] = times + 1
             if times:
                 observation["id"] = made_id("Observation", observation["id"], str(times))
@@ -66,7 +70,9 @@ def read_order(scribe: Scribe, order: Order, person: str, key: str, encounter: s
     if order.obr is not None:
         made.append(_report(scribe, order, person, encounter, made, attachments, report_at, key))
     elif attachments:
-        scribe.note("information", "incomplete", "an attachment without an order was not kept", order.obx[0][0], "5")
+        scribe.note(
+            "information", "incomplete", "an attachment without an order was not kept", order.obx[0][0], "5"
+        )
     return made
 
 
@@ -86,9 +92,9 @@ def _joined(rows: list[tuple[Segment, list[Segment]]]) -> list[tuple[list[Segmen
 
 def _order_key(scribe: Scribe, order: Order) -> tuple[str, ...]:
     """Filler number, else placer number, with authority; () without either."""
-    for segment, numbers in ((order.obr, (3, 2)), (order.orc, (3, 2))):
-        for n in numbers if segment is not None else ():
-            entity = scribe.entity(segment.first(n))
+    for segment in (order.obr, order.orc):
+        for n in (3, 2) if segment is not None else ():
+            entity = scribe.entity(segment.first(n)) if segment is not None else {}
             if entity:
                 return (entity["system"], entity["value"])
     return ()
@@ -101,7 +107,12 @@ def _category(scribe: Scribe, obr: Segment | None) -> str:
 
 
 def _observations(
-    scribe: Scribe, order: Order, lines: list[Segment], notes: list[Segment], category: str, key: tuple[str, ...]
+    scribe: Scribe,
+    order: Order,
+    lines: list[Segment],
+    notes: list[Segment],
+    category: str,
+    key: tuple[str, ...],
 ) -> list[Json]:
     obx = lines[0]
     code = scribe.concept(obx.first(3))
@@ -125,7 +136,14 @@ def _observations(
     for number, value in enumerate(values):
         ident, given = _identity(scribe, obx, code, effective, key, number)
         made.append(
-            kept(resourceType="Observation", id=ident, identifier=given, **shared, effectiveDateTime=effective, **value)
+            kept(
+                resourceType="Observation",
+                id=ident,
+                identifier=given,
+                **shared,
+                effectiveDateTime=effective,
+                **value,
+            )
         )
         if "valueQuantity" in value and (ranges := _ranges(obx, value["valueQuantity"])):
             made[-1]["referenceRange"] = ranges
@@ -173,7 +191,9 @@ def _status(scribe: Scribe, order: Order, obx: Segment) -> str:
         code = order.obr.v(25).upper()
     found = scribe.site.tables.get("observation-status", code)
     if not found:
-        scribe.note("warning", "code-invalid", "OBX-11 says no known status; the result counts as unknown", obx, "11")
+        scribe.note(
+            "warning", "code-invalid", "OBX-11 says no known status; the result counts as unknown", obx, "11"
+        )
         return "unknown"
     return found
 
@@ -185,7 +205,7 @@ def _interpretation(rep: Rep) -> Json:
 
 def _ranges(obx: Segment, value: Json) -> list[Json]:
     text = obx.first(7).all()
-    unit = {k: value[k] for k in ("unit", "system", "code") if k in value}
+    unit: Json = {k: v for k, v in value.items() if k in ("unit", "system", "code")}
     return [reference_range(text, unit)] if text else []
 
 
@@ -209,7 +229,10 @@ def _report(
     start, end = scribe.moment(obr.v(7), obr, "7"), scribe.moment(obr.v(8), obr, "8")
     identity = report_at or (key, str(code), start)
     numbers = [
-        {"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": kind}]}, **entity}
+        {
+            "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": kind}]},
+            **entity,
+        }
         for n, kind in ((2, "PLAC"), (3, "FILL"))
         if (entity := scribe.entity(obr.first(n)))
     ]

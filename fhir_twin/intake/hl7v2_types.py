@@ -18,9 +18,18 @@ Json = dict[str, Any]
 IDENTIFIER_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
 
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+
+
 def kept(**elements: Any) -> Json:
-    """The elements that hold something (False and 0 do)."""
-    return {k.rstrip("_"): v for k, v in elements.items() if v not in (None, "", [], {})}
+    """The elements that hold something (False and 0 do), without the empty members of lists."""
+    found = {}
+    for name, value in elements.items():
+        if isinstance(value, list):
+            value = [each for each in value if each not in _EMPTY]
+        if value not in _EMPTY:
+            found[name.rstrip("_")] = value
+    return found
 
 
 @dataclass(slots=True, repr=False)
@@ -31,7 +40,9 @@ class Scribe:
     site: Site
     issues: list[Issue] = field(default_factory=list)
 
-    def note(self, severity: Severity, code: str, text: str, segment: Segment | None = None, at: str = "") -> None:
+    def note(
+        self, severity: Severity, code: str, text: str, segment: Segment | None = None, at: str = ""
+    ) -> None:
         where = f"{segment.name}[{segment.index}]{at and '-' + at}" if segment else at
         issue = Issue(severity, code, text, where)
         if issue not in self.issues:

@@ -14,7 +14,9 @@ from fhir_twin.model.codes import CVX, LOINC
 ORIGIN = "urn:oid:2.16.840.1.114222.4.5.274"
 NOTHING_GIVEN = "998"  # CVX: no vaccine was administered; its OBX tell of immunity
 # OBX that belong to the immunisation itself (LOINC, CDC guide): eligibility, information statements, vaccine type.
-_BELONGS = frozenset({"64994-7", "30956-7", "69764-9", "29768-9", "29769-7", "30963-3", "38890-0", "30973-2", "48767-8"})  # fmt: skip
+_BELONGS = frozenset(
+    {"64994-7", "30956-7", "69764-9", "29768-9", "29769-7", "30963-3", "38890-0", "30973-2", "48767-8"}
+)
 
 
 @dataclass(slots=True, repr=False)
@@ -65,7 +67,9 @@ def read_shot(scribe: Scribe, shot: Shot, person: str, key: str, encounter: str)
         return None
     when = scribe.moment(rxa.v(3), rxa, "3")
     numbers = [e for n in (3, 2) if shot.orc is not None and (e := scribe.entity(shot.orc.first(n)))]
-    numbers = [e for e in numbers if e["value"] not in ("9999",)]  # CDC: no number is known (refusals, history)
+    numbers = [
+        e for e in numbers if e["value"] not in ("9999",)
+    ]  # CDC: no number is known (refusals, history)
     what = str(vaccine.get("coding", [{}])[0].get("code") or vaccine.get("text", ""))
     identity = (numbers[0]["system"], numbers[0]["value"]) if numbers else (key, what, when[:10])
     return kept(
@@ -79,7 +83,7 @@ def read_shot(scribe: Scribe, shot: Shot, person: str, key: str, encounter: str)
         encounter={"reference": f"Encounter/{encounter}"} if encounter else None,
         **({"occurrenceDateTime": when} if when else {"occurrenceString": "unknown"}),
         recorded=scribe.moment(shot.orc.v(9), shot.orc, "9") if shot.orc is not None else "",
-        **_source(scribe, rxa),
+        **_source(rxa),
         **_product(scribe, rxa),
         **_given(scribe, shot, rxa),
     )
@@ -93,7 +97,7 @@ def _status(scribe: Scribe, rxa: Segment) -> str:
     return scribe.site.tables.get("immunization-status", rxa.v(20).upper()) or "completed"
 
 
-def _source(scribe: Scribe, rxa: Segment) -> Json:
+def _source(rxa: Segment) -> Json:
     """RXA-9 (NIP001): 00 is a new record of who gave it; 01 to 08 are histories told by others."""
     notes = [rep for rep in rxa.reps(9) if rep.c(3).upper() in ("NIP001", "")]
     code = next((rep.c(1) for rep in notes if rep.c(1).isdigit()), "")
@@ -122,7 +126,9 @@ def _given(scribe: Scribe, shot: Shot, rxa: Segment) -> Json:
     rxr = shot.rxr
     performers = [{"actor": who} for rep in rxa.reps(10) if (who := scribe.person(rep))]
     return kept(
-        doseQuantity=quantity("", amount[1], unit.get("unit", ""), unit.get("code", ""), unit.get("system", ""))
+        doseQuantity=quantity(
+            "", amount[1], unit.get("unit", ""), unit.get("code", ""), unit.get("system", "")
+        )
         if amount is not None and real
         else None,
         route=scribe.concept(rxr.first(1)) if rxr is not None and rxr.first(1) else None,

@@ -12,7 +12,9 @@ from fhir_twin.intake.hl7v2_types import Json, Scribe, kept
 from fhir_twin.intake.moments import fhir_moment
 from fhir_twin.intake.numbers import quantity, read_number
 
-TEXT_TYPES = frozenset({"ST", "FT", "TX", "VR", "", "ID", "CX", "XPN", "XTN", "XAD", "XON", "XCN", "EI", "PL", "MO", "CP"})  # fmt: skip
+TEXT_TYPES = frozenset(
+    {"ST", "FT", "TX", "VR", "", "ID", "CX", "XPN", "XTN", "XAD", "XON", "XCN", "EI", "PL", "MO", "CP"}
+)
 LONG_TEXT = frozenset({"FT", "TX"})
 CODED = frozenset({"CE", "CWE", "CNE", "CF", "IS"})
 MAX_ATTACHMENT = 24 * 1024 * 1024
@@ -57,11 +59,15 @@ def _number(scribe: Scribe, obx: Segment, rep: Rep, kind: str) -> Json:
     found = read_number(rep.c(1) if kind in ("CQ", "NM") else rep.all())
     if found is None:
         if kind == "NM" and rep.all():
-            scribe.note("information", "value", "a value of type NM is no number; it was kept as text", obx, "5")
+            scribe.note(
+                "information", "value", "a value of type NM is no number; it was kept as text", obx, "5"
+            )
         return _text(rep)
     if kind == "CQ" and rep.whole(2):
         unit = {"unit": rep.whole(2)}
-    return {"valueQuantity": quantity(*found, unit.get("unit", ""), unit.get("code", ""), unit.get("system", ""))}
+    return {
+        "valueQuantity": quantity(*found, unit.get("unit", ""), unit.get("code", ""), unit.get("system", ""))
+    }
 
 
 def _unit(scribe: Scribe, obx: Segment) -> Json:
@@ -75,7 +81,9 @@ def _structured(scribe: Scribe, obx: Segment, rep: Rep) -> Json:
     unit = _unit(scribe, obx)
 
     def plain(pair: tuple[str, Any], sign: str = "") -> Json:
-        return quantity(sign or pair[0], pair[1], unit.get("unit", ""), unit.get("code", ""), unit.get("system", ""))
+        return quantity(
+            sign or pair[0], pair[1], unit.get("unit", ""), unit.get("code", ""), unit.get("system", "")
+        )
 
     if first is None or comparator not in _COMPARATORS or (sep and sep not in ("-", ":", "/")):
         return _spelled(rep)

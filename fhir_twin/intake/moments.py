@@ -6,10 +6,12 @@ import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
 _DTM = re.compile(
-    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,9}))?)?)?)?)?)?\s?(Z|[+-]\d{2}:?\d{2})?\Z", re.ASCII
+    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,9}))?)?)?)?)?)?\s?(Z|[+-]\d{2}:?\d{2})?\Z",
+    re.ASCII,
 )
 _ISO = re.compile(
-    r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?)?\s?(Z|[+-]\d{2}:?\d{2})?\Z", re.ASCII
+    r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?)?\s?(Z|[+-]\d{2}:?\d{2})?\Z",
+    re.ASCII,
 )
 
 

@@ -8,7 +8,12 @@ from typing import Any
 
 from fhir_twin.model.codes import UCUM
 
-_NUMBER = re.compile(r"([<>]=?|=<|=>|≤|≥)?\s?([+-]?\d{1,18}(?:\.\d{1,18})?|[+-]?\.\d{1,18}|\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,9})?)(?:[eE]([+-]?\d{1,2}))?\Z", re.ASCII)  # fmt: skip
+_NUMBER = re.compile(
+    r"([<>]=?|=<|=>|≤|≥)?\s?"
+    r"([+-]?\d{1,18}(?:\.\d{1,18})?|[+-]?\.\d{1,18}|\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,9})?)"
+    r"(?:[eE]([+-]?\d{1,2}))?\Z",
+    re.ASCII,
+)
 _COMPARATORS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "≤": "<=", "≥": ">="}
 
 
@@ -41,7 +46,9 @@ def quantity(comparator: str, value: Decimal, unit: str, code: str = "", system:
 def reference_range(text: str, unit: dict[str, Any]) -> dict[str, Any]:
     """R4 referenceRange of "3.5-5.1", "<200", ">=60" or words; the text is always kept."""
     made: dict[str, Any] = {"text": text}
-    between = re.fullmatch(r"\(?\s?([+-]?\d{1,9}(?:\.\d{1,9})?)\s?(?:-|–|to)\s?([+-]?\d{1,9}(?:\.\d{1,9})?)\s?\)?", text)
+    between = re.fullmatch(
+        r"\(?\s?([+-]?\d{1,9}(?:\.\d{1,9})?)\s?(?:-|–|to)\s?([+-]?\d{1,9}(?:\.\d{1,9})?)\s?\)?", text
+    )
     if between:
         low, high = Decimal(between[1]), Decimal(between[2])
         if low <= high:

@@ -31,7 +31,10 @@ def provenance(scribe: Scribe, person: str, resources: list[Json]) -> Json:
         entity=[
             {
                 "role": "source",
-                "what": {"identifier": {"system": f"{HOME}/hl7v2/control-id", "value": number}, "display": "HL7 v2 message"},
+                "what": {
+                    "identifier": {"system": f"{HOME}/hl7v2/control-id", "value": number},
+                    "display": "HL7 v2 message",
+                },
             }
         ],
     )

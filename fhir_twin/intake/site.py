@@ -13,7 +13,9 @@ from fhir_twin.fhir.systems import HOME
 from fhir_twin.intake.tables import Tables, load_tables
 
 Json = dict[str, object]
-_NAMES = uuid.UUID("5d7a2b52-5e6c-5b0a-9c0e-6a1c5f0d9f11")  # our namespace for ids made from business identities
+_NAMES = uuid.UUID(
+    "5d7a2b52-5e6c-5b0a-9c0e-6a1c5f0d9f11"
+)  # our namespace for ids made from business identities
 _OID = re.compile(r"[0-2](\.(0|[1-9]\d{0,30})){1,40}\Z", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
