@@ -67,8 +67,14 @@ def test_delete_is_not_empty() -> None:
 
 @pytest.mark.parametrize(
     ("declared", "codec"),
-    [("8859/1", "latin-1"), ("UNICODE UTF-8", "utf-8"), ("", "utf-8"), ("8859/15", "iso8859-15"), ("GB 18030-2000", "gb18030")],
-)  # fmt: skip
+    [
+        ("8859/1", "latin-1"),
+        ("UNICODE UTF-8", "utf-8"),
+        ("", "utf-8"),
+        ("8859/15", "iso8859-15"),
+        ("GB 18030-2000", "gb18030"),
+    ],
+)
 def test_declared_character_sets(declared: str, codec: str) -> None:
     found = _parse(f"{MSH}||||||{declared}\rPID|||1||MÜLLER^ZOË", codec)
     assert (found.one("PID").v(5), found.flags) == ("MÜLLER", ())
