@@ -15,9 +15,18 @@ from terminology.text.normalise import fold, raw_tokens
 from terminology.text.patterns import pattern
 
 Token = tuple[str, int, int]
-SENTENCE_END = pattern("sentence-end", r"[.!?](?=\s+[A-Z0-9]|\s*$)|\n")
+SENTENCE_END = pattern("sentence-end", r"(?:[.!]|(?<=[a-zA-Z0-9)\]])\?)(?=\s+[A-Z0-9]|\s*$)|\n")
 _ORDER: tuple[Assertion, ...] = ("absent", "family", "hypothetical", "possible", "historical")
 _STOPS = frozenset((";", "\n"))
+_BREAKS = frozenset((",", ";", "\n", ")", ":"))
+_IN = frozenset(("in", "circa", "around", "of"))
+_OVER = frozenset(
+    ("had", "underwent", "suffered", "sustained", "treated", "hospitalized", "hospitalised", "admitted", "excised",
+     "removed", "resected", "experienced", "cured", "resolved", "recovered")
+)  # fmt: skip
+_ENUMERATES = frozenset(("differential", "ddx", "dx", "includes"))
+_SHOULD = Cue("should", "hypothetical", "forward")  # "Should a fever occur, call us": only as the first word
+_YEAR = Cue("a year", "historical", "both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,9 @@ class Context:
             else:
                 found += [(index, index + len(match[0]), cue) for cue in match[1]]
                 index += len(match[0])
+        if tokens and tokens[0][0] == "should":
+            found.append((0, 1, _SHOULD))
+        found += _past_years(tokens)
         return _scopes(found, tokens, in_list=in_list)
 
     def assertion(self, hits: Sequence[Hit], first: int, last: int) -> tuple[Assertion, str]:
@@ -94,6 +106,18 @@ class Context:
         return None
 
 
+def _past_years(tokens: Sequence[Token]) -> list[tuple[int, int, Cue]]:
+    """ "was hospitalized for heart failure in 2018": a year after a verb of something that is over."""
+    if not any(t in _OVER for t, _, _ in tokens):
+        return []
+    return [
+        (i - 1, i + 1, _YEAR)
+        for i in range(1, len(tokens))
+        if tokens[i - 1][0] in _IN and len(tokens[i][0]) == 4 and tokens[i][0][:2] in ("19", "20")
+        and tokens[i][0].isdigit()
+    ]  # fmt: skip
+
+
 def _scopes(found: Sequence[tuple[int, int, Cue]], tokens: Sequence[Token], *, in_list: bool) -> list[Hit]:
     if not found:
         return []
@@ -108,12 +132,18 @@ def _scopes(found: Sequence[tuple[int, int, Cue]], tokens: Sequence[Token], *, i
         near = stops if not _ends_at_comma(cue, start, in_list=in_list) else sorted((*stops, *commas))
         before = max((s + 1 for s in near if s < start), default=0)
         after = min((s for s in near if s >= end), default=len(tokens))
-        if cue.direction in ("forward", "both"):
+        last = end == len(tokens) or tokens[end][0] in _BREAKS
+        if last and cue.direction != "forward" and start and tokens[start - 1][0] == "," and not in_list:
+            before = max((s + 1 for s in near if s < start - 1), default=0)  # "UTI, resolved."
+        if cue.direction == "forward" or (cue.direction != "backward" and not last):
             hits.append(Hit(cue.category, start, end, end, after, cue.text))
-        if cue.direction in ("backward", "both"):
+        if cue.direction in ("backward", "both") or (cue.direction == "either" and last):
             hits.append(Hit(cue.category, start, end, before, start, cue.text))
     return hits
 
 
 def _ends_at_comma(cue: Cue, start: int, *, in_list: bool) -> bool:
-    return cue.category == "possible" or cue.direction != "forward" or (in_list and start > 0)
+    if cue.category == "possible" and cue.direction == "forward" and _ENUMERATES & set(cue.text.split()):
+        return False  # "differential includes sarcoidosis, tuberculosis and lymphoma"
+    onwards = cue.direction == "forward" or (cue.direction == "either" and cue.text[0] != ":")
+    return cue.category == "possible" or not onwards or (in_list and start > 0)

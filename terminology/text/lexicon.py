@@ -52,7 +52,7 @@ class CodeRule:
 class Cue:
     text: str
     category: str  # absent possible historical hypothetical family terminate pseudo experiencer
-    direction: str  # forward backward both
+    direction: str  # forward backward both either
 
 
 @dataclass(slots=True)

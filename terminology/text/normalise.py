@@ -7,10 +7,11 @@ Zero-width characters are dropped (they would split words); for that the offsets
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from functools import lru_cache
 
-from terminology.text.patterns import ENTITY, PIECE, RAW, SEPARATOR, TAG
+from terminology.text.patterns import ENTITY, PIECE, RAW, SEPARATOR, SIGN, TAG
 
 MAX_PHRASE = 1_000  # characters; a problem-list entry is far shorter
 MAX_NOTE = 100_000  # characters; about forty pages
@@ -27,6 +28,8 @@ def fold(text: str) -> tuple[str, tuple[int, ...] | None]:
     """Lower-case ASCII-like text and, where its length differs, the index in `text` of every character."""
     if "<" in text or "&" in text:
         text = _strip_markup(text)
+    if "(-)" in text or "(+)" in text:
+        text = SIGN.sub(_signed, text)
     if text.isascii():
         return text.lower(), None
     letters: list[str] = []
@@ -36,6 +39,13 @@ def fold(text: str) -> tuple[str, tuple[int, ...] | None]:
             letters.append(plain)
             offsets.append(index)
     return "".join(letters), tuple(offsets)
+
+
+def _signed(found: re.Match[str]) -> str:
+    """ "(-) fever" is "no fever", "fever (-)" is "fever neg"; "(+)" says nothing new. Three letters for three."""
+    if found[2] == "+":
+        return found[1] + "   "
+    return found[1] + ("no " if not found[1] or found[1][0] in ",:;.\n" else "neg")
 
 
 def original_span(span: tuple[int, int], offsets: tuple[int, ...] | None) -> tuple[int, int]:
