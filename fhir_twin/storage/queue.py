@@ -80,6 +80,10 @@ class Queue:
             self.hold(connection, {new.lane for new in work})
             return [self._put(connection, new) for new in work]
 
+    def make_room(self, more: int) -> None:
+        """Raises Busy when there is no room for `more`; for who accepts within a transaction of its own."""
+        self._pressure.check(more)
+
     def _check(self, new: NewWork) -> None:
         if not new.kind or len(new.kind) > 64 or len(new.lane) > 255 or len(new.key) > 255:
             raise InvalidInput("work needs a kind, and a lane and key of at most 255 characters")
@@ -117,7 +121,7 @@ class Queue:
                 t.c.tenant == self.tenant, t.c.kind == new.kind, t.c.key == key
             )
         ).one()
-        if held.digest != digest:
+        if held.digest != digest and not new.trust_key:
             raise Conflict("a message with this identification but other content was accepted before")
         return Accepted(int(held.id), True)
 

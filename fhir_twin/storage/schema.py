@@ -103,7 +103,7 @@ CURSOR = sa.Table(
     sa.Column("updated", sa.Float, nullable=False),
 )
 # A subscription of ours on the server. id: our own, part of the endpoint. secret: SHA-256 of the header's secret.
-# event: up to here every event was received; above: JSON list of the numbers beyond it that were, too.
+# event: up to here every event was received; above: JSON of the numbers beyond it that were, and of how many there are.
 SUBSCRIPTION = sa.Table(
     "subscription",
     METADATA,

@@ -17,9 +17,11 @@ from pathlib import Path
 from sqlalchemy.engine import Connection
 
 from fhir_twin.errors import InvalidInput
+from fhir_twin.storage.cursors import Cursors
 from fhir_twin.storage.database import Database
 from fhir_twin.storage.queue import Queue
 from fhir_twin.storage.schema import JOB, OUTBOX
+from fhir_twin.storage.subscriptions import SubscriptionBook
 from fhir_twin.storage.twins import TwinShelf
 from fhir_twin.storage.work import Limits
 
@@ -29,13 +31,15 @@ _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 @dataclass(frozen=True, slots=True)
 class Store:
     """jobs: work accepted from outside, and what follows from it. outbox: what is to be written to the server. twins:
-    what is kept of patients between two results."""
+    what is kept of patients between two results. subscriptions: ours on the server. cursors: up to where we read."""
 
     database: Database
     tenant: str
     jobs: Queue
     outbox: Queue
     twins: TwinShelf
+    subscriptions: SubscriptionBook
+    cursors: Cursors
 
     def close(self) -> None:
         self.database.close()
@@ -63,7 +67,8 @@ def open_store(
         )
     database = Database(url or str(default_path()), clock=clock, busy_timeout=busy_timeout).open()
     jobs, outbox = (Queue(database, table, tenant, lease=lease, limits=limits) for table in (JOB, OUTBOX))
-    return Store(database, tenant, jobs, outbox, TwinShelf(database, tenant))
+    kept = (TwinShelf(database, tenant), SubscriptionBook(database, tenant), Cursors(database, tenant))
+    return Store(database, tenant, jobs, outbox, *kept)
 
 
 def default_path() -> Path:

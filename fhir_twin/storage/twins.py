@@ -57,6 +57,12 @@ class TwinShelf:
             found = tx.execute(wanted).scalar()
         return None if found is None else str(found)
 
+    def who_has(self, reference: str) -> list[str]:
+        """Patients whose record held this resource (a deletion does not say whose it was)."""
+        wanted = sa.select(SEEN.c.patient).where(SEEN.c.tenant == self._tenant, SEEN.c.reference == reference)
+        with self._database.read() as tx:
+            return sorted(str(r[0]) for r in tx.execute(wanted))
+
     def keep(self, kept: KeptTwin, tx: Connection, *, anew: bool) -> None:
         """anew: the twin was made from the whole record, so `seen` is all there is; else it is added."""
         values = {

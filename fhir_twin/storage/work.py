@@ -28,6 +28,7 @@ class NewWork:
     blocks: bool = True
     meta: Mapping[str, str] = field(default_factory=dict)
     parent: int | None = None
+    trust_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fhir_twin.errors import Issue, TwinError
+from fhir_twin.errors import Issue, TwinError, UpstreamError
 from fhir_twin.fhir.outcome import issues_of
 from fhir_twin.transport.answers import error_of, resource_of
 from fhir_twin.transport.http import HttpClient, Reply, Tally
@@ -69,6 +69,22 @@ class Pager:
             )
             return restarted
         return found
+
+    def pages(self, first: Resource) -> Iterator[Resource]:
+        """Every page of a Bundle that is no search (a history). Raises what reading gives cause for, and UpstreamError
+        when the links repeat or do not end."""
+        page, seen = first, set[str]()
+        while True:
+            yield page
+            link = _link(page, "next")
+            if not link:
+                return
+            url, _ = next_of(self._client.base, link)
+            if url in seen or len(seen) >= self._max_pages:
+                raise UpstreamError("the server's next links repeat or do not end")
+            seen.add(url)
+            reply = self._client.request("GET", url, headers={"Accept": "application/fhir+json"})
+            page = resource_of(reply, "reading the next page")
 
     def _walk(
         self,
