@@ -3,16 +3,22 @@ need no database."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
 from fhir_twin.storage.store import Store, open_store
 from fhir_twin.storage.work import Limits
+from fhir_twin.transport.subscriber import Subscriber
 from fhir_twin.wiring import open_server
 from fhir_twin.worker.circuit import Circuit
 from fhir_twin.worker.consent_now import consent_now
-from fhir_twin.worker.loop import Bench, Worker
+from fhir_twin.worker.keeper import Keeper
+from fhir_twin.worker.loop import Bench, Handler, Worker
+from fhir_twin.worker.notices import NoticeHandler, Sorter
+from fhir_twin.worker.poll import Poller
 from fhir_twin.worker.refresh import Refresher
 from fhir_twin.worker.write_back import WriteBack
 
@@ -27,8 +33,17 @@ def open_settings_store(settings: Settings) -> Store:
     )
 
 
-def open_worker(settings: Settings, service: TwinService, store: Store, *, threads: int = 2) -> Worker:
-    """A worker for the outbox and the jobs of one tenant. Short waits are the HTTP client's, long ones the queue's."""
+def open_worker(
+    settings: Settings,
+    service: TwinService,
+    store: Store,
+    *,
+    threads: int = 2,
+    only: frozenset[str] = frozenset(),
+    told: Callable[[str, str, str, float], None] | None = None,
+) -> Worker:
+    """A worker for the outbox and the jobs of one tenant. Short waits are the HTTP client's, long ones the queue's.
+    only: patients to look at, all when empty."""
     server = open_server(settings)
     circuit = Circuit()
     refresh = Refresher(
@@ -39,10 +54,25 @@ def open_worker(settings: Settings, service: TwinService, store: Store, *, threa
         oldest=timedelta(days=settings.number("replan_days")),
         write=service.sink is not None and settings.flag("write"),
     )
-    benches = [Bench(store.jobs, {"refresh": refresh}, circuit)]
+    jobs: dict[str, Handler] = {
+        "refresh": refresh,
+        "notice": NoticeHandler(store, server.client.base, server.read, only=only),
+        "catch-up": Poller(store, server, service.source.patients, only=only),
+    }
+    benches = [Bench(store.jobs, jobs, circuit)]
     if service.sink is not None:
         writing = WriteBack(
             service.sink, lambda patient: consent_now(server, patient, store.database.clock())
         )
         benches.insert(0, Bench(store.outbox, {"plan": writing}, circuit))
-    return Worker(benches, threads=threads)
+    return Worker(benches, threads=threads, told=told)
+
+
+def open_keeper(
+    settings: Settings, store: Store, endpoint: str, *, only: frozenset[str] = frozenset(), **how: Any
+) -> tuple[Keeper, Subscriber]:
+    """Who looks after subscriptions that send to `endpoint` ("" when there are none: then it only polls)."""
+    server = open_server(settings)
+    subscriber = Subscriber(server)
+    sorter = Sorter(store, server.client.base, server.read, only)
+    return Keeper(store, subscriber, sorter, endpoint, clock=store.database.clock, **how), subscriber

@@ -12,6 +12,7 @@ from fhir_twin.cli import add_settings
 from fhir_twin.settings import OPTIONS, Settings, load_settings
 from fhir_twin.web import create_app
 from fhir_twin.wiring import open_library, open_service
+from fhir_twin.wiring_work import open_settings_store
 
 NAMES = tuple(option.name for option in OPTIONS)
 
@@ -23,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = load_settings({name: getattr(arguments, name) for name in NAMES}, file=arguments.settings)
     log.set_up(settings.text("log_level"))
-    app = create_app(open_service(settings, wait_for_server=True), settings, lambda: open_library(settings))
+    service = open_service(settings, wait_for_server=True)
+    app = create_app(service, settings, lambda: open_library(settings), open_settings_store(settings))
     host, port = settings.text("host"), settings.integer("port")
     print(
         f"fhir-twin serves http://{host}:{port}/ for {settings.text('server')}", file=sys.stderr, flush=True

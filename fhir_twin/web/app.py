@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import math
 import secrets
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from fhir_twin.errors import InvalidInput, Issue, LoginRequired, TwinError
 from fhir_twin.fhir.write_words import biomarker_name, is_noticeable, outcome_words, unit_words
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
+from fhir_twin.storage.store import Store
 from fhir_twin.web import (
     api,
     facade,
@@ -28,20 +30,27 @@ from fhir_twin.web import (
     smart_launch,
     smart_parts,
     smart_pick,
+    subscriptions,
     terminology_ops,
 )
 from fhir_twin.web.answers import outcome_response
+from fhir_twin.worker.notices import Inbox
 from terminology import Terminology
 
-# They ask for more than a key: a launch's state and cookie.
-OWN_GUARD = frozenset({smart_launch.blueprint.name})
+# They ask for more than a key: a launch's state and cookie, a subscription's secret.
+OWN_GUARD = frozenset({smart_launch.blueprint.name, subscriptions.blueprint.name})
 OPEN_ROUTES = frozenset({"api.health", "api.metadata", "static"})
 
 
 def create_app(
-    service: TwinService, settings: Settings, library: Callable[[], Terminology] | None = None
+    service: TwinService,
+    settings: Settings,
+    library: Callable[[], Terminology] | None = None,
+    store: Store | None = None,
+    wake: Callable[[], None] = lambda: None,
 ) -> Flask:
-    """The WSGI app. library: opens the terminology releases at the first question to them.
+    """The WSGI app. library: opens the terminology releases at the first question to them. store: where accepted work
+    is kept; without one nothing is accepted. wake: told when there is new work.
 
     Off loopback it refuses to be built without an API key: the record is behind it."""
     key = settings.text("api_key")
@@ -61,6 +70,8 @@ def create_app(
         "settings": settings,
         "open_library": library,
         "guard": threading.Lock(),
+        "store": store,
+        "inbox": Inbox(store, wake) if store is not None else None,
     }
     app.extensions["fhir-twin"]["frame_ancestors"] = headers.frame_ancestors(settings)
     app.extensions["fhir-twin"]["smart"] = smart_parts.make_parts(settings)
@@ -70,6 +81,7 @@ def create_app(
     app.register_blueprint(facade.blueprint)
     app.register_blueprint(terminology_ops.blueprint)
     app.register_blueprint(pages.blueprint)
+    app.register_blueprint(subscriptions.blueprint)
     app.register_blueprint(smart_launch.blueprint)
     app.register_blueprint(smart_pick.blueprint)
     app.jinja_env.globals["version"] = __version__
@@ -108,7 +120,11 @@ def _admit(key: str) -> None:
 def _known_error(error: TwinError) -> Response:
     log.failure("request.refused", error, route=request.endpoint or "?", run=g.get("run_id"))
     issues = (Issue("error", error.code, error.message, stage="serve"), *error.issues)
-    return _answer(issues, error.status)
+    response = _answer(issues, error.status)
+    wait = getattr(error, "retry_after", None)
+    if wait is not None and error.status == 503:
+        response.headers["Retry-After"] = str(max(1, math.ceil(wait)))
+    return response
 
 
 def _http_error(error: HTTPException) -> Response:

@@ -139,9 +139,7 @@ class Keeper:
         """Create (server_id "") or renew, each time with a new secret: the server may have masked the old one."""
         secret = secrets.token_urlsafe(32)
         ends = datetime.fromtimestamp(self._clock(), UTC) + wish.lasts
-        self._store.subscriptions.change(
-            id_, secret=hash_of(secret), ends=ends.timestamp(), state="requested"
-        )
+        self._store.subscriptions.asked(id_, secret, ends.timestamp())
         ours = self._resource(wish, f"{self._endpoint}/{id_}", secret, ends)
         if server_id:
             try:
