@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from fhir_twin.assimilation.load_evidence import read_evidence
+from fhir_twin.assimilation.load_intervals import Tables, joined, read_intervals, read_tables
 from fhir_twin.assimilation.units import fold, parse_unit, to_canonical
 from fhir_twin.dynamics.state_space import Dynamics
 from fhir_twin.model.biomarker import (
@@ -19,6 +21,7 @@ from fhir_twin.model.biomarker import (
     Code,
     Evidence,
     Noise,
+    Offset,
     PriorRow,
     SlopeRegime,
     TreatmentEffect,
@@ -28,7 +31,6 @@ from fhir_twin.model.twin import Array, readonly
 from mappings import Source
 
 FOLDER = "biomarkers"
-Tables = dict[tuple[str, str, str], tuple[float, ...]]
 # State order: related biomarkers side by side; part of the public interface (Twin.biomarkers).
 ORDER = (
     "sbp",
@@ -60,14 +62,14 @@ def load_biomarkers(source: Source) -> BiomarkerSet:
             if name == "correlations.toml":
                 correlations = table
             elif name == "calibration.toml":
-                site = _calibration(table)
+                site = read_tables(table)
             elif name == "intervals.toml":
-                own_df, shipped = _intervals(table)
+                own_df, shipped = read_intervals(table)
             elif "analyte" in table:
-                evidence = _evidence(table)
+                evidence = read_evidence(table)
                 analytes.update((a["key"], _analyte(a, evidence)) for a in table["analyte"])
             else:
-                evidence = _evidence(table)
+                evidence = read_evidence(table)
                 analyte = _analyte(table | {"codes": table["code"]}, evidence)
                 analytes[analyte.key] = analyte
                 model = _model(table, analyte, evidence)
@@ -92,7 +94,7 @@ def load_biomarkers(source: Source) -> BiomarkerSet:
         fluctuation_correlation=readonly(fluctuations),
         aliases=_aliases(source),
         version=_version(source),
-        calibration=_joined(shipped, site),
+        calibration=joined(shipped, site),
         own_df=own_df,
         others=tuple(sorted(others, key=lambda m: m.key)),
     )
@@ -102,26 +104,6 @@ def _version(source: Source) -> str:
     """sha256 (first 12 hex) over the parsed tables: comments and order of files do not matter."""
     content = dict(source.toml(FOLDER))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _evidence(table: Mapping[str, Any]) -> dict[str, Evidence]:
-    found = {
-        e["id"]: Evidence(e["claim"], e["source"], e["value"], e["mark"], bool(e["verified"]))
-        for e in table.get("evidence", [])
-    }
-    for part in ("prior", "slope", "treatment"):
-        for row in table.get(part, []):
-            _cited(part, row, found)
-    for part in ("dynamics", "noise", "ageing"):
-        if part in table:
-            _cited(part, table[part], found)
-    return found
-
-
-def _cited(part: str, row: Mapping[str, Any], found: Mapping[str, Evidence]) -> None:
-    ids = row.get("evidence", [])
-    if not ids or any(i not in found for i in ids):
-        raise ValueError(f"{part}: a number without evidence")
 
 
 def _analyte(row: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> Analyte:
@@ -139,6 +121,7 @@ def _analyte(row: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> Analyt
             c.get("use", ""),
             c.get("equation", ""),
             rules=_rules(c.get("unit_rules", [])),
+            sample=c.get("sample", ""),
         )
         for c in row["codes"]
     )
@@ -176,11 +159,22 @@ def _model(table: Mapping[str, Any], analyte: Analyte, evidence: Mapping[str, Ev
             float(noise["reading"]),
             {k: float(v) for k, v in noise.get("settings", {}).items()},
             tuple((float(a), float(f)) for a, f in noise.get("ages", [])),
+            {k: float(v) for k, v in noise.get("samples", {}).items()},
         ),
         slopes=tuple(_slope(row) for row in table.get("slope", [])),
         treatments=tuple(_treatment(row, evidence) for row in table.get("treatment", [])),
         evidence=tuple(evidence.values()),
+        offset=_offset(table.get("out_of_office")),
     )
+
+
+def _offset(row: Mapping[str, Any] | None) -> Offset | None:
+    if row is None:
+        return None
+    offset = Offset(tuple(row["settings"]), float(row["mean"]), float(row["sd"]))
+    if not offset.sd > 0 or "office" in offset.settings or "unknown" in offset.settings:
+        raise ValueError("out_of_office: sd must be positive, settings other than office and unknown")
+    return offset
 
 
 def _prior(
@@ -285,30 +279,3 @@ def _aliases(source: Source) -> dict[str, str]:
     unique = {key: next(iter(codes)) for key, codes in sorted(folded.items()) if len(codes) == 1}
     unique = {key: code for key, code in unique.items() if parse_unit(key) in (None, parse_unit(code))}
     return unique | exact
-
-
-def _intervals(table: Mapping[str, Any]) -> tuple[float, Tables]:
-    """Degrees of freedom of a person's own spread, and the tables that are shipped; both cited and verified."""
-    evidence = _evidence(table)
-    own = table["own_spread"]
-    rows = table.get("table", [])
-    for part, row in (("own_spread", own), *(("table", r) for r in rows)):
-        _cited(part, row, evidence)
-        if not all(evidence[i].verified for i in row["evidence"]):
-            raise ValueError(f"{part}: only verified numbers")
-    if not float(own["df"]) > 2.0:
-        raise ValueError("own_spread: df must be above 2")
-    return float(own["df"]), _calibration(table)
-
-
-def _joined(shipped: Tables, site: Tables) -> Tables:
-    """The site's tables; ours only of biomarkers that the site has none of."""
-    own = {key[0] for key in site}
-    return {key: row for key, row in shipped.items() if key[0] not in own} | site
-
-
-def _calibration(table: Mapping[str, Any]) -> Tables:
-    return {
-        (row["biomarker"], row["age_third"], row["setting"]): tuple(float(v) for v in row["scores"])
-        for row in table.get("table", [])
-    }

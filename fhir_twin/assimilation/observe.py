@@ -82,6 +82,8 @@ def _point(coded: CodedMeasurement, known: BiomarkerSet, as_of: datetime) -> Poi
     flags = tuple(m.flags) + (("coded-from-text",) if coded.from_text else ())
     if code.equation:
         flags += (f"equation:{code.equation}",)
+    if code.sample:
+        flags += (f"sample:{code.sample}",)
     if m.status == "preliminary" and "preliminary" not in flags:
         flags += ("preliminary",)
     draft = Point(

@@ -26,7 +26,8 @@ _SIDE = {None: 0, "<": -1, "<=": -1, ">": 1, ">=": 1}
 @dataclass(frozen=True, slots=True, repr=False)
 class Group:
     """One value to assimilate: biomarker row, visit day, mean time (years since 2000), value and variance on the
-    model scale, bound side, and the positions of its points."""
+    model scale, bound side, the positions of its points, and whether it was taken outside the office (the mean
+    difference to the office is then out of the value)."""
 
     row: int
     day: int
@@ -35,6 +36,7 @@ class Group:
     variance: float
     side: int
     members: tuple[int, ...]
+    away: bool = False
 
 
 def mark_unmodelled(
@@ -55,35 +57,46 @@ def group_points(
 ) -> tuple[Group, ...]:
     """Groups in order of day, biomarker, setting: the order in which the points came does not matter."""
     rows = {key: i for i, key in enumerate(known.keys)}
-    buckets: dict[tuple[int, int, str, int, float], list[int]] = {}
+    buckets: dict[tuple[int, int, str, str, int, float], list[int]] = {}
     for index, point in enumerate(points):
         if point.used and point.time is not None and point.biomarker in rows:
             side = _SIDE[point.bound]
             at = point.value if side else 0.0
-            key = (day(point.time), rows[point.biomarker], point.setting, side, at)
+            key = (day(point.time), rows[point.biomarker], point.setting, sample_of(point), side, at)
             buckets.setdefault(key, []).append(index)
     groups = []
-    for (when, row, setting, side, _), members in sorted(buckets.items()):
+    for (when, row, setting, sample, side, _), members in sorted(buckets.items()):
         ordered = sorted(members, key=lambda i: (points[i].time, points[i].value, points[i].source))
         values = [math.log(points[i].value) for i in ordered]
         times = [years(points[i].time) for i in ordered]  # type: ignore[arg-type]
         weights = [points[i].readings for i in ordered]
         readings = sum(weights)
         value = math.fsum(v * w for v, w in zip(values, weights, strict=True)) / readings
-        variance = visit_variance(known.models[row], setting, readings, age_at(points[ordered[0]].time))  # type: ignore[arg-type]
-        groups.append(Group(row, when, math.fsum(times) / len(times), value, variance, side, tuple(ordered)))
+        model, age = known.models[row], age_at(points[ordered[0]].time)  # type: ignore[arg-type]
+        variance = visit_variance(model, setting, readings, age, sample)
+        shift = model.shift(setting)
+        value -= shift or 0.0
+        time = math.fsum(times) / len(times)
+        groups.append(Group(row, when, time, value, variance, side, tuple(ordered), shift is not None))
     return tuple(groups)
+
+
+def sample_of(point: Point) -> str:
+    """The kind of sample that the code names, "" for the usual one."""
+    return next((f.removeprefix("sample:") for f in point.flags if f.startswith("sample:")), "")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Table:
-    """The arrays of kalman.Visits for one person, and where each group stands: (visit, row)."""
+    """The arrays of kalman.Visits for one person, where each group stands: (visit, row), and which values are from
+    outside the office."""
 
     times: Array
     values: Array
     noise: Array
     bound: np.ndarray[tuple[int, ...], np.dtype[np.int8]]
     places: tuple[tuple[int, int], ...]
+    away: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
     def visits(self, layout: Layout, reference: float, copies: int, part: slice) -> Visits:
         """Rows `part` for `copies` identical people (one per slope regime)."""
@@ -95,6 +108,9 @@ class Table:
         rows = {row for _, row in self.places}
         loadings = [Loading(r, c, many(times - reference)) for r, c in layout.slopes if r in rows]
         loadings += [Loading(r, c, many(term_exposure(t, times))) for r, c, t in layout.terms if r in rows]
+        for row, column in layout.offsets:
+            if self.away[part, row].any():
+                loadings.append(Loading(row, column, many(self.away[part, row].astype(np.float64))))
         bound = self.bound[part]
         return Visits(
             many(times),
@@ -123,6 +139,7 @@ def tabulate(groups: Sequence[Group], n: int, drift: Array, reference: float) ->
                 break
     values, noise = np.full((len(days), n), np.nan), np.ones((len(days), n))
     bound, times = np.zeros((len(days), n), dtype=np.int8), np.empty(len(days))
+    away = np.zeros((len(days), n), dtype=bool)
     by_day: dict[int, list[float]] = {}
     for group in groups:
         by_day.setdefault(group.day, []).append(group.time)
@@ -133,4 +150,5 @@ def tabulate(groups: Sequence[Group], n: int, drift: Array, reference: float) ->
             values[slot, group.row] = group.value - drift[group.row] * (times[slot] - reference)
             noise[slot, group.row] = group.variance
             bound[slot, group.row] = group.side
-    return Table(times, values, noise, bound, tuple(places))
+            away[slot, group.row] = group.away
+    return Table(times, values, noise, bound, tuple(places), away)

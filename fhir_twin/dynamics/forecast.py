@@ -21,13 +21,12 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from fhir_twin.dynamics.cohort import People, visit_noise
-from fhir_twin.dynamics.histories import exposed, read_histories, subset
+from fhir_twin.dynamics.histories import Histories, exposed, read_histories, subset
 from fhir_twin.dynamics.intervals import own_scale, quantile_scores
 from fhir_twin.dynamics.kalman import Belief, Filtered
-from fhir_twin.dynamics.layout import Layout
 from fhir_twin.dynamics.state_space import propagate
 from fhir_twin.model.biomarker import BiomarkerSet
-from fhir_twin.model.twin import Array, TreatmentTerm
+from fhir_twin.model.twin import Array
 
 __all__ = ["LEVELS", "Forecast", "forecast", "subset"]
 
@@ -77,9 +76,10 @@ def forecast(
     log_weights = np.log(shares) + done.log_likelihood.reshape(-1, regimes)
     weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
     weights /= weights.sum(axis=1, keepdims=True)
-    mean, variance = _read(done.belief, have.layout, weights, goal, have.drugs)
+    mean, variance = _read(done.belief, have, weights, measured=of == "measurement")
     mean += have.drift[:, None, :] * goal[..., None]
     if of == "measurement":
+        mean += have.shift[:, None, :]
         variance += visit_noise(model, people, goal)
     spread = np.sqrt(variance)
     if of == "measurement" and calibrated:
@@ -90,15 +90,11 @@ def forecast(
     return Forecast(keys, tuple(levels), np.exp(mean), quantiles, mean, spread)
 
 
-def _read(
-    belief: Belief,
-    layout: Layout,
-    weights: Array,
-    goal: Array,
-    drugs: list[tuple[TreatmentTerm, Array]],
-) -> tuple[Array, Array]:
-    """Mean and variance (P, A, k) at `goal`, over the mixture of regimes with `weights` (P, regimes)."""
+def _read(belief: Belief, have: Histories, weights: Array, *, measured: bool) -> tuple[Array, Array]:
+    """Mean and variance (P, A, k) at `have.at`, over the mixture of regimes with `weights` (P, regimes); of what is
+    measured in the person's setting, or of the usual (office) value."""
     people, regimes = weights.shape
+    layout, goal = have.layout, have.at
     mean, variance = (np.empty((*goal.shape, layout.design.shape[0])) for _ in range(2))
     for a in range(goal.shape[1]):
         gap = np.maximum(np.repeat(goal[:, a], regimes) - belief.time, 0.0)
@@ -106,8 +102,10 @@ def _read(
         load = np.broadcast_to(layout.design, (people, *layout.design.shape)).copy()
         for row, column in layout.slopes:
             load[:, row, column] = goal[:, a]
-        for (row, column, term), (_, begin) in zip(layout.terms, drugs, strict=True):
+        for (row, column, term), (_, begin) in zip(layout.terms, have.drugs, strict=True):
             load[:, row, column] = exposed(goal[:, a : a + 1], begin, term.onset)[:, 0]
+        for row, column in layout.offsets if measured else ():
+            load[:, row, column] = have.away[:, row]
         load = np.repeat(load, regimes, axis=0)
         each = np.einsum("pkm,pm->pk", load, mu).reshape(people, regimes, -1)
         own = np.einsum("pkm,pmn,pkn->pk", load, p, load).reshape(people, regimes, -1)

@@ -25,7 +25,8 @@ FLAT = 3.0  # SD of a level that says nothing (log scale: a factor of 20 either 
 class Histories:
     """P people, V visits, k biomarkers, R slope regimes. times (P, V) and at (P, A): years from each person's first
     visit; drift (P, k): known ageing per year; visits, start: of P x R people, regimes fastest; shares (P, R); drugs:
-    response terms with each person's start (P,)."""
+    response terms with each person's start (P,); shift (P, k): mean difference of the person's setting to the office;
+    away (P, k): 1 where there is one."""
 
     model: BiomarkerSet
     layout: Layout
@@ -37,6 +38,8 @@ class Histories:
     shares: Array
     visits: Visits
     drugs: list[tuple[TreatmentTerm, Array]]
+    shift: Array
+    away: Array
 
     def filter(self, *, trace: bool = False) -> Filtered:
         return kalman_filter(
@@ -68,7 +71,8 @@ def read_histories(
     layout = build_layout(model, tuple(term for term, _ in drugs))
     drift = np.array([ageing_rates(model.models, p.sex) for p in people.profiles])
     noise = visit_noise(model, people, t)
-    observed = np.log(y) - drift[:, None, :] * np.nan_to_num(t)[..., None]
+    shift, away = _settings(model, people)
+    observed = np.log(y) - shift[:, None, :] - drift[:, None, :] * np.nan_to_num(t)[..., None]
     start, shares = _start(model, layout, people, prior)
     many = _repeater(shares.shape[1])
     slopes = [Loading(r, c, many(np.nan_to_num(t))) for r, c in layout.slopes]
@@ -76,8 +80,21 @@ def read_histories(
         Loading(r, c, many(exposed(np.nan_to_num(t), begin, term.onset)))
         for (r, c, term), (_, begin) in zip(layout.terms, drugs, strict=True)
     ]
-    visits = Visits(many(t), many(observed), many(noise), None, (*slopes, *doses))
-    return Histories(model, layout, people, t, goal, drift, start, shares, visits, drugs)
+    homes = [
+        Loading(r, c, many(np.repeat(away[:, r : r + 1], t.shape[1], axis=1)))
+        for r, c in layout.offsets
+        if away[:, r].any()
+    ]
+    visits = Visits(many(t), many(observed), many(noise), None, (*slopes, *doses, *homes))
+    return Histories(model, layout, people, t, goal, drift, start, shares, visits, drugs, shift, away)
+
+
+def _settings(model: BiomarkerSet, people: People) -> tuple[Array, Array]:
+    """By how much each person's values differ from the office's on average (P, k); 1 where they are from outside it."""
+    shifts = [[m.shift(setting) for m in model.models] for setting in people.setting]
+    away = np.array([[x is not None for x in row] for row in shifts], dtype=np.float64)
+    shape = (len(people.setting), len(model.models))
+    return np.array([[x or 0.0 for x in row] for row in shifts]).reshape(shape), away.reshape(shape)
 
 
 def subset(known: BiomarkerSet, keys: Sequence[str]) -> BiomarkerSet:

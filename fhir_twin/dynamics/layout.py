@@ -15,7 +15,8 @@ from fhir_twin.model.twin import Array, TreatmentTerm, readonly
 @dataclass(frozen=True, slots=True, repr=False)
 class Layout:
     """names (m,) of the states; dynamics; design (n, m): constant loadings; slope: (biomarker row, state column) of
-    each slope; terms: (biomarker row, state column, term)."""
+    each slope; offsets: (biomarker row, state column) of each personal difference between home and office, seen only by
+    values from outside the office; terms: (biomarker row, state column, term)."""
 
     names: tuple[str, ...]
     dynamics: Dynamics
@@ -23,9 +24,10 @@ class Layout:
     fluctuations: tuple[tuple[int, int], ...]
     slopes: tuple[tuple[int, int], ...]
     terms: tuple[tuple[int, int, TreatmentTerm], ...]
+    offsets: tuple[tuple[int, int], ...] = ()
 
     def loadings(self, times: Array, reference: float) -> Array:
-        """H (T, n, m) at times (T,) (years since 2000): constant part, slopes, exposures."""
+        """H (T, n, m) of the usual value at times (T,) (years since 2000): constant part, slopes, exposures."""
         load = np.broadcast_to(self.design, (len(times), *self.design.shape)).copy()
         for row, column in self.slopes:
             load[:, row, column] = times - reference
@@ -45,7 +47,7 @@ def term_exposure(term: TreatmentTerm, times: Array) -> Array:
 
 
 def build_layout(known: BiomarkerSet, terms: tuple[TreatmentTerm, ...] = ()) -> Layout:
-    """States in the order: levels (n), fluctuations, slopes, responses."""
+    """States in the order: levels (n), fluctuations, slopes, offsets, responses."""
     key = _Key(known)
     return _with_terms(key, terms) if terms else _cached(key)
 
@@ -65,7 +67,7 @@ def _with_terms(key: _Key, terms: tuple[TreatmentTerm, ...]) -> Layout:
     )
     placed = tuple((keys.index(t.biomarker), m + i, t) for i, t in enumerate(kept))
     design = np.pad(base.design, ((0, 0), (0, pad)))
-    return Layout(names, dynamics, readonly(design), base.fluctuations, base.slopes, placed)
+    return Layout(names, dynamics, readonly(design), base.fluctuations, base.slopes, placed, base.offsets)
 
 
 class _Key:
@@ -87,10 +89,12 @@ def _cached(key: _Key) -> Layout:
     n = len(models)
     moving = [i for i, m in enumerate(models) if m.fluctuation_sd > 0]
     sloped = [i for i, m in enumerate(models) if m.slopes]
-    m = n + len(moving) + len(sloped)
+    away = [i for i, m in enumerate(models) if m.offset is not None]
+    m = n + len(moving) + len(sloped) + len(away)
     names = [f"{x.key}:level" for x in models]
     names += [f"{models[i].key}:fluctuation" for i in moving]
     names += [f"{models[i].key}:slope" for i in sloped]
+    names += [f"{models[i].key}:out-of-office" for i in away]
     rate, walk, stationary = np.zeros(m), np.zeros(m), np.zeros((m, m))
     walk[:n] = [x.walk**2 for x in models]
     design = np.zeros((n, m))
@@ -108,4 +112,5 @@ def _cached(key: _Key) -> Layout:
         tuple((row, n + i) for i, row in enumerate(moving)),
         tuple((row, stop + i) for i, row in enumerate(sloped)),
         (),
+        tuple((row, stop + len(sloped) + i) for i, row in enumerate(away)),
     )

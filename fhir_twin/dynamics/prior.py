@@ -30,6 +30,9 @@ def prior_belief(
     for i, model in enumerate(known.models):
         mean[i], sd[i] = level_prior(model, profile, age)
     covariance[:n, :n] = known.level_correlation * sd[:, None] * sd[None, :]
+    for row, column in layout.offsets:
+        offset = known.models[row].offset
+        covariance[column, column] = 0.0 if offset is None else offset.sd**2
     return mean, covariance
 
 
@@ -71,10 +74,12 @@ def slope_regimes(model: BiomarkerModel, profile: Profile) -> tuple[SlopeRegime,
     return tuple(SlopeRegime(r.name, r.share / total, r.mean, r.sd, r.sex, r.group) for r in chosen)
 
 
-def visit_variance(model: BiomarkerModel, setting: str, readings: int, age: float | None) -> float:
-    """R of one visit (model scale): sqrt(visit^2 + reading^2 / readings) x setting x age factor, squared."""
+def visit_variance(
+    model: BiomarkerModel, setting: str, readings: int, age: float | None, sample: str = ""
+) -> float:
+    """R of one visit (model scale): sqrt(visit^2 + reading^2 / readings) x setting, age and sample factors, squared."""
     noise = model.noise
-    factor = noise.settings.get(setting, 1.0)
+    factor = noise.settings.get(setting, 1.0) * noise.samples.get(sample, 1.0)
     if age is not None and noise.ages:
         factor *= next((f for start, f in reversed(noise.ages) if age >= start), noise.ages[0][1])
     return (noise.visit**2 + noise.reading**2 / readings) * factor**2

@@ -38,7 +38,7 @@ class UnitRule:
 class Code:
     """A LOINC code of an analyte. use: "" normal | "exclude" (never assimilated, reason in `note`).
     equation: how an eGFR was estimated. note: what it is. rules: conversions that hold for this code only, before
-    the analyte's own (urea in mg/dL is not urea nitrogen in mg/dL)."""
+    the analyte's own (urea in mg/dL is not urea nitrogen in mg/dL). sample: kind of sample with a noise of its own."""
 
     loinc: str
     note: str = ""
@@ -46,6 +46,7 @@ class Code:
     equation: str = ""
     unit: str = ""
     rules: tuple[UnitRule, ...] = ()
+    sample: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,23 @@ class PriorRow:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """SD of one visit around the usual value: sqrt(visit^2 + reading^2 / readings) x setting x age factor."""
+    """SD of one visit around the usual value: sqrt(visit^2 + reading^2 / readings) x setting x age x sample factor."""
 
     visit: float
     reading: float
     settings: Mapping[str, float]
     ages: tuple[tuple[float, float], ...]
+    samples: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """Values taken in `settings` (home, ambulatory) differ from those of the office by `mean`, and by a constant of the
+    person's own with SD `sd` around it (white coat, masked); model scale."""
+
+    settings: tuple[str, ...]
+    mean: float
+    sd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +137,8 @@ class TreatmentEffect:
 @dataclass(frozen=True, slots=True)
 class BiomarkerModel:
     """How one modelled biomarker moves: level (prior, random walk `walk` = SD per root-year), mean-reverting
-    fluctuation (SD, tau in years), known ageing per year, visit noise, slope regimes, treatment effects."""
+    fluctuation (SD, tau in years), known ageing per year, visit noise, slope regimes, treatment effects, and by how
+    much values from outside the office differ. The usual value is that of the office: equations and trials mean it."""
 
     key: str
     scale: Scale
@@ -139,6 +152,13 @@ class BiomarkerModel:
     slopes: tuple[SlopeRegime, ...] = ()
     treatments: tuple[TreatmentEffect, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    offset: Offset | None = None
+
+    def shift(self, setting: str) -> float | None:
+        """How much values of this setting differ from the usual (office) ones on average; None where they do not."""
+        if self.offset is None or setting not in self.offset.settings:
+            return None
+        return self.offset.mean
 
 
 @dataclass(frozen=True, slots=True, repr=False)

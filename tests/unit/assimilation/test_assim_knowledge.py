@@ -33,7 +33,11 @@ def test_every_number_is_cited_and_marked(path: Path) -> None:
         assert e["claim"] and e["source"] and e["value"] and e["mark"] in MARKS
         assert e["verified"] is (e["mark"] != "R")
     rows = [r for part in ("prior", "slope", "treatment", "table") for r in table.get(part, [])]
-    rows += [table[part] for part in ("dynamics", "noise", "ageing", "own_spread") if part in table]
+    rows += [
+        table[part]
+        for part in ("dynamics", "noise", "ageing", "own_spread", "out_of_office")
+        if part in table
+    ]
     rows += [r for part in ("levels", "fluctuations") for r in table.get(part, [])]
     cited = {i for row in rows for i in row["evidence"]}
     assert all(row["evidence"] for row in rows) and cited <= set(evidence)
