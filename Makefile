@@ -7,7 +7,7 @@ HAPI_PORT ?= 8090
 HAPI := tests/hapi/server
 OUT ?= out
 
-.PHONY: validate help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
+.PHONY: tx-tests validate help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,10 @@ $(HAPI)/target/hapi-server-1.jar: $(HAPI)/pom.xml $(wildcard $(HAPI)/src/main/ja
 
 hapi: $(STAMP) $(HAPI)/target/hapi-server-1.jar  ## a real HAPI FHIR JPA server on loopback, with sample patients (Ctrl-C stops it)
 	$(BIN)/python $(HAPI)/start.py --port $(HAPI_PORT) --load
+
+tx-tests: $(STAMP)  ## HL7's terminology tests on this service: make tx-tests TX=DIR [MODES=general,snomed] (DIR: your copy)
+	@test -n "$(TX)" || { echo "make tx-tests TX=DIR wants the folder with test-cases.json of HL7/fhir-tx-ecosystem-ig"; exit 2; }
+	$(BIN)/python tests/tx_ecosystem/run.py "$(TX)" --modes $(or $(MODES),general) $(if $(RELEASES),--releases "$(RELEASES)") -v
 
 serve: $(STAMP)  ## the service on a server of yours: make serve SERVER=https://...
 	$(BIN)/fhir-twin serve --server "$(SERVER)"

@@ -1,106 +1,77 @@
 """Terminology: the questions of a terminology server, answered from imported releases (SQLite, read-only).
 
 One file per release (terminology/library.py writes them). Releases of one system stand side by side; without a
-version the newest answers. Names and negative answers follow FHIR R4 (an unknown code is no error in validate).
+version the newest answers. Names and negative answers follow FHIR R4 (an unknown code is no error in validate). The
+same object is the shelf that terminology.fhir works on.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, TypeVar
 
+from terminology.fhir.canonical import newest, order
+from terminology.fhir.concept import CodeSystem, Entry, Filter, text_of, value_of
+from terminology.fhir.release_system import ReleaseSystem
+from terminology.fhir.resource_system import ResourceSystem
+from terminology.fhir.shelf import usable
+from terminology.fhir.translate import REVERSED
 from terminology.importers.rows import Release
+from terminology.mapping import Match
+from terminology.opened import open_file
+from terminology.results import (
+    Concept,
+    Expansion,
+    Hit,
+    Outcome,
+    TooCostly,
+    Translation,
+    UnknownCode,
+    UnknownSystem,
+    Validation,
+)
 
-Outcome = Literal["equivalent", "subsumes", "subsumed-by", "not-subsumed"]
+Json = dict[str, Any]
+_OUTCOMES: dict[str, Outcome] = {
+    "equivalent": "equivalent", "subsumes": "subsumes", "subsumed-by": "subsumed-by",
+}  # fmt: skip
 MAX_EXPANSION = 10_000
-
-
-class UnknownSystem(LookupError):
-    """No release of the code system (or of that version) is loaded."""
-
-
-class UnknownCode(LookupError):
-    """The release has no such code."""
-
-
-class TooCostly(ValueError):
-    """An expansion larger than MAX_EXPANSION was asked for in one piece."""
-
-
-@dataclass(frozen=True, slots=True)
-class Concept:
-    """`designations` are (kind, text); `properties` (name, value); `parents` and `children` codes."""
-
-    system: str
-    version: str
-    name: str
-    code: str
-    display: str
-    active: bool
-    designations: tuple[tuple[str, str], ...] = ()
-    properties: tuple[tuple[str, str], ...] = ()
-    parents: tuple[str, ...] = ()
-    children: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    code: str
-    display: str
-    matched: str = ""
-    active: bool = True
-    designations: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Expansion:
-    total: int
-    offset: int
-    contains: tuple[Hit, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    result: bool
-    message: str = ""
-    display: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """One match of a map; equivalence in the sense of R4 ("wider": the target is wider than the source).
-
-    `unsafe` marks a reversed map: the way back is a suggestion for a human only. `rule` and `advice` come from the
-    extended map; a rule other than TRUE depends on age, sex or another code and is reported, not guessed.
-    """
-
-    map_url: str
-    system: str
-    code: str
-    display: str
-    equivalence: str
-    group: int = 1
-    priority: int = 1
-    rule: str = ""
-    advice: str = ""
-    unsafe: bool = False
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class _File:
+class Opened:
+    """One release file. `systems` that stand in its tables; `heads` of the resources in it."""
+
     release: Release
     db: sqlite3.Connection
+    has_concepts: bool
+    heads: list[tuple[str, str, str, Json, int]]  # type, url, version, head, rowid
 
 
-@dataclass(slots=True)
 class Terminology:
-    """Open releases; close() when done. Connections are read-only and shared between threads."""
+    """Open releases; close() when done. Connections are read-only; one lock serves the threads of a process."""
 
-    _files: list[_File] = field(default_factory=list)
+    def __init__(self, files: Sequence[Opened] = ()) -> None:
+        self._files = list(files)
+        self._lock = threading.RLock()
+        self._systems: dict[tuple[str, str], CodeSystem] = {}
+        self._heads: dict[tuple[str, str, str], tuple[Opened, Json, int]] = {}
+        for file in self._files:
+            if file.has_concepts:
+                system = ReleaseSystem(file.release, file.db)
+                self._systems.setdefault((system.url, system.version), system)
+            for type_, url, version, head, rowid in file.heads:
+                self._heads.setdefault((type_, url, version), (file, head, rowid))
+        self._read = lru_cache(maxsize=64)(self._from_file)
+        self._memory = lru_cache(maxsize=32)(self._from_resource)
 
     @property
     def releases(self) -> tuple[Release, ...]:
@@ -110,44 +81,80 @@ class Terminology:
         for file in self._files:
             file.db.close()
 
+    # The shelf of terminology.fhir -----------------------------------------------------------------------------
+
+    def versions(self, type_: str, url: str) -> list[str]:
+        found = [v for (u, v) in self._systems if type_ == "CodeSystem" and u == url]
+        for (kind, u, version), (_, head, _) in self._heads.items():
+            if (kind, u) == (type_, url) and (kind != "CodeSystem" or usable(head | {"concept": 1})):
+                found.append(version)
+        return list(dict.fromkeys(found))
+
+    def resource(self, type_: str, url: str, version: str) -> Json | None:
+        if (type_, url, version) in self._heads:
+            return self._locked(lambda: self._read(type_, url, version))
+        system = self._systems.get((url, version)) if type_ == "CodeSystem" else None
+        return dict(system.head, content="not-present") if system else None
+
+    def resources(self, type_: str) -> Iterator[Json]:
+        if type_ == "CodeSystem":
+            yield from (dict(s.head) for s in self._systems.values())
+        yield from (head for (kind, _, _), (_, head, _) in self._heads.items() if kind == type_)
+
+    def system(self, url: str, version: str, supplements: Sequence[Json] = ()) -> CodeSystem | None:
+        found = self._systems.get((url, version))
+        if found is not None:
+            return found
+        if ("CodeSystem", url, version) not in self._heads:
+            return None
+        if supplements:
+            resource = self.resource("CodeSystem", url, version)
+            return ResourceSystem(resource, supplements) if resource else None
+        return self._locked(lambda: self._memory(url, version))
+
+    def _from_file(self, type_: str, url: str, version: str) -> Json:
+        file, _, rowid = self._heads[type_, url, version]
+        body = file.db.execute("select body from resource where rowid = ?", (rowid,)).fetchone()[0]
+        found: Json = json.loads(zlib.decompress(body))
+        return found
+
+    def _from_resource(self, url: str, version: str) -> CodeSystem:
+        return ResourceSystem(self._read("CodeSystem", url, version))
+
+    def _locked(self, ask: Callable[[], _T]) -> _T:
+        with self._lock:
+            return ask()
+
+    # Plain questions ---------------------------------------------------------------------------------------------
+
     def lookup(self, system: str, code: str, version: str = "") -> Concept:
         """Everything about one code. Raises UnknownSystem, UnknownCode."""
-        file = self._file(system, version)
-        row = _find(file.db, code)
-        if row is None:
-            raise UnknownCode(code)
-        number, found, display, active = row
-        db, release = file.db, file.release
+        found, entry = self._entry(system, code, version)
         return Concept(
-            system, release.version, release.name, found, display, bool(active),
-            tuple(db.execute("select kind, text from term where concept = ? order by rowid", (number,))),
-            tuple(db.execute("select name, value from property where concept = ? order by rowid", (number,))),
-            _codes(db, "select parent from edge where child = ? order by parent", found),
-            _codes(db, "select child from edge where parent = ? order by child", found),
+            system, found.version, str(found.head.get("title") or found.head.get("name") or system), entry.code,
+            entry.display, not entry.inactive, _designations(entry),
+            tuple((str(p.get("code")), text_of(value_of(p))) for p in entry.properties),
+            tuple(entry.parents), tuple(entry.children),
         )  # fmt: skip
 
     def validate(self, system: str, code: str, display: str = "", version: str = "") -> Validation:
         """Whether the code exists (and bears that display). Raises UnknownSystem only."""
         try:
-            concept = self.lookup(system, code, version)
+            _, entry = self._entry(system, code, version)
         except UnknownCode:
-            return Validation(False, f"the code is not in {self._file(system, version).release.name}")
-        if not concept.active:
-            return Validation(True, "the code is inactive", concept.display)
-        names = {concept.display.casefold(), *(text.casefold() for _, text in concept.designations)}
+            return Validation(False, "the code is not in the code system")
+        if entry.inactive:
+            return Validation(True, "the code is inactive", entry.display)
+        names = {entry.display.casefold(), *(text.casefold() for _, text in _designations(entry))}
         if display and display.casefold() not in names:
-            return Validation(False, "the display is not one of this code's", concept.display)
-        return Validation(True, "", concept.display)
+            return Validation(False, "the display is not one of this code's", entry.display)
+        return Validation(True, "", entry.display)
 
     def subsumes(self, system: str, code_a: str, code_b: str, version: str = "") -> Outcome:
         """How A stands to B in the hierarchy. Raises UnknownSystem, UnknownCode."""
-        a, b = self.lookup(system, code_a, version).code, self.lookup(system, code_b, version).code
-        if a == b:
-            return "equivalent"
-        db = self._file(system, version).db
-        if _is_above(db, a, b):
-            return "subsumes"
-        return "subsumed-by" if _is_above(db, b, a) else "not-subsumed"
+        found, a = self._entry(system, code_a, version)
+        _, b = self._entry(system, code_b, version)
+        return _OUTCOMES.get(found.relation(a.code, b.code), "not-subsumed")
 
     def search(self, system: str, text: str, limit: int = 10, version: str = "") -> tuple[Hit, ...]:
         """Concepts whose terms contain words that begin with every word of `text`, best first."""
@@ -158,117 +165,108 @@ class Terminology:
         active_only: bool = False, include_designations: bool = False, version: str = "",
     ) -> Expansion:  # fmt: skip
         """The codes of a system, below `root` where given, that match `text`. Raises UnknownSystem, TooCostly."""
-        db = self._file(system, version).db
-        where, values = ["1"], []
-        if root:
-            where.append(f"c.code in ({_BELOW})")
-            values.append(self.lookup(system, root, version).code)
-        if active_only:
-            where.append("c.active")
-        if text.strip():
-            query = _fts(text)
-            if not query:
-                return Expansion(0, offset)
-            source = "(select concept, min(rank) r from words where words match ? group by concept) w"
-            tables, order = f"{source} join concept c on c.id = w.concept", "w.r, length(c.display), c.code"
-            values.insert(0, query)
-        else:
-            tables, order = "concept c", "c.id"
-        condition = " and ".join(where)
-        total = int(db.execute(f"select count(*) from {tables} where {condition}", values).fetchone()[0])  # noqa: S608
-        if count is None and total - offset > MAX_EXPANSION:
-            raise TooCostly(f"{total} codes; ask with count and offset")
-        rows = db.execute(
-            f"select c.id, c.code, c.display, c.active from {tables} where {condition} "  # noqa: S608
-            f"order by {order} limit ? offset ?",
-            (*values, -1 if count is None else max(0, count), max(0, offset)),
-        ).fetchall()
-        return Expansion(total, offset, tuple(_hit(db, row, include_designations) for row in rows))
+        found = self._system(system, version)
+        filters = [Filter("concept", "is-a", self._entry(system, root, version)[1].code)] if root else []
+        if count is None:
+            total = found.page(filters, text, active_only=active_only, count=0).total
+            if total - offset > MAX_EXPANSION:
+                raise TooCostly(f"{total} codes; ask with count and offset")
+        page = found.page(
+            filters,
+            text,
+            active_only=active_only,
+            count=None if count is None else max(0, count),
+            offset=max(0, offset),
+        )
+        hits = (
+            Hit(e.code, e.display, "", not e.inactive, _designations(e) if include_designations else ())
+            for e in page.entries
+        )
+        return Expansion(page.total, offset, tuple(hits))
 
     def translate(
         self, system: str, code: str, target_system: str = "", *, map_url: str = "", reverse: bool = False
-    ) -> tuple[Translation, ...]:
-        """Matches of all loaded maps, by group and priority; with `reverse` from target to source, marked unsafe."""
+    ) -> tuple[Match, ...]:
+        """Matches of the maps in release tables and of ConceptMap resources, by group and priority; with `reverse` from
+        target to source, marked unsafe."""
+        from terminology.fhir.scope import Scope
+        from terminology.fhir.translate import Search, in_resources
+
+        asked = Search(system, code, map_url=map_url, target_system=target_system, reverse=reverse)
+        return (*self.table_matches(asked), *in_resources(Scope(self), asked))
+
+    def table_matches(self, asked: Any) -> tuple[Match, ...]:
+        """Matches of the maps that came with releases (RF2, GEM, SSSOM, OBO cross references); `asked`: a
+        translate.Search."""
         return tuple(
             match
             for file in self._files
-            for match in _matches(file.db, system, code, target_system, map_url, reverse=reverse)
+            for match in _matches(
+                file.db, asked.url, asked.code, asked.target_system, asked.map_url, reverse=asked.reverse
+            )
         )
 
-    def _file(self, system: str, version: str) -> _File:
-        for file in self._files:
-            if file.release.system == system and version in ("", file.release.version):
-                return file
-        raise UnknownSystem(system if not version else f"{system}|{version}")
+    def successors(self, system: str, code: str, version: str = "") -> tuple[tuple[str, str], ...]:
+        """(association, code) that an inactive concept is followed by, the surest kind first; () for an active one."""
+        try:
+            _, entry = self._entry(system, code, version)
+        except LookupError:
+            return ()
+        if not entry.inactive:
+            return ()
+        found = [
+            (n, text_of(value_of(p))) for p in entry.properties if (n := str(p.get("code"))) in ASSOCIATIONS
+        ]
+        return tuple(sorted(found, key=lambda pair: (ASSOCIATIONS.index(pair[0]), pair[1])))
+
+    def _system(self, url: str, version: str) -> CodeSystem:
+        best = version or newest(self.versions("CodeSystem", url))
+        found = None if best is None else self.system(url, best)
+        if found is None:
+            raise UnknownSystem(f"{url}|{version}" if version else url)
+        return found
+
+    def _entry(self, url: str, code: str, version: str) -> tuple[CodeSystem, Entry]:
+        system = self._system(url, version)
+        entry = system.find(code)
+        if entry is None:
+            raise UnknownCode(code)
+        return system, entry
 
 
-_BELOW = (
-    "with recursive below(code) as (select ? union select e.child from edge e join below b on e.parent = b.code) "
-    "select code from below"
-)
-_ABOVE = (
-    "with recursive above(code) as (select ? union select e.parent from edge e join above a on e.child = a.code) "
-    "select 1 from above where code = ? limit 1"
-)
+# Historical associations, the surest first: one that may be followed without asking, then those to choose from.
+ASSOCIATIONS = (
+    "same-as", "replaced-by", "alternative", "possibly-replaced-by", "possibly-equivalent-to",
+    "partially-equivalent-to", "was-a",
+)  # fmt: skip
 
 
 def open_terminology(path: Path) -> Terminology:
     """Open a release file, or every release of a folder (newest version first). A damaged file is left out."""
     files = sorted(path.glob("*.sqlite")) if path.is_dir() else [path]
-    found: list[_File] = []
+    found: list[Opened] = []
     for file in files:
-        db = sqlite3.connect(
-            f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
-        )
-        try:
-            release = Release(
-                **json.loads(db.execute("select value from meta where name = 'release'").fetchone()[0])
-            )
-        except (sqlite3.Error, TypeError, ValueError):
-            db.close()
-            continue
-        found.append(_File(release, db))
-    found.sort(key=lambda f: f.release.version, reverse=True)
+        opened = open_file(file)
+        if opened is not None:
+            found.append(Opened(*opened))
+    found.sort(key=lambda f: order(f.release.version), reverse=True)
     return Terminology(found)
 
 
-def _find(db: sqlite3.Connection, code: str) -> tuple[int, str, str, int] | None:
-    """By code; an ICD code may come without its dot or in small letters."""
-    for text in dict.fromkeys((code, code.upper(), _dotted(code.upper()))):
-        row = db.execute("select id, code, display, active from concept where code = ?", (text,)).fetchone()
-        if row:
-            return (int(row[0]), str(row[1]), str(row[2]), int(row[3]))
-    return None
-
-
-def _dotted(code: str) -> str:
-    return f"{code[:3]}.{code[3:]}" if len(code) > 3 and "." not in code and code[:1].isalpha() else code
-
-
-def _codes(db: sqlite3.Connection, statement: str, code: str) -> tuple[str, ...]:
-    return tuple(str(row[0]) for row in db.execute(statement, (code,)))
-
-
-def _is_above(db: sqlite3.Connection, ancestor: str, code: str) -> bool:
-    return db.execute(_ABOVE, (code, ancestor)).fetchone() is not None
-
-
-def _hit(db: sqlite3.Connection, row: tuple[int, str, str, int], with_designations: bool) -> Hit:
-    number, code, display, active = row
-    terms: Iterator[tuple[str, str]] = iter(())
-    if with_designations:
-        terms = db.execute("select kind, text from term where concept = ? order by rowid", (number,))
-    return Hit(code, display, "", bool(active), tuple(terms))
-
-
-def _fts(text: str) -> str:
-    words = "".join(c if c.isalnum() else " " for c in text[:200]).split()[:12]
-    return " ".join(f'"{word}"*' for word in words)
+def _designations(entry: Entry) -> tuple[tuple[str, str], ...]:
+    found = []
+    for designation in entry.designations:
+        use = designation.get("use") or {}
+        kind = {"900000000000003001": "fsn", "900000000000013009": "synonym"}.get(
+            str(use.get("code")), use.get("code")
+        )
+        found.append((str(kind or "designation"), str(designation.get("value", ""))))
+    return tuple(found)
 
 
 def _matches(
     db: sqlite3.Connection, system: str, code: str, target_system: str, map_url: str, *, reverse: bool
-) -> Iterator[Translation]:
+) -> Iterator[Match]:
     near, far = ("target", "source") if reverse else ("source", "target")
     statement = (
         f"select map_url, {far}_system, {far}, equivalence, grp, priority, rule, advice from map "  # noqa: S608
@@ -276,8 +274,13 @@ def _matches(
         "order by map_url, grp, priority"
     )
     for row in db.execute(statement, (code, system, target_system, target_system, map_url, map_url)):
-        equivalence = _REVERSED.get(row[3], row[3]) if reverse else row[3]
-        yield Translation(row[0], row[1], row[2], "", equivalence, row[4], row[5], row[6], row[7], reverse)
+        equivalence = REVERSED.get(row[3], row[3]) if reverse else row[3]
+        yield Match(
+            row[0], row[1], row[2], "", equivalence, row[4], row[5], row[6] or "", row[7] or "", reverse
+        )
 
 
-_REVERSED = {"wider": "narrower", "narrower": "wider", "subsumes": "specializes", "specializes": "subsumes"}
+__all__ = [
+    "Concept", "Expansion", "Hit", "Outcome", "Terminology", "TooCostly", "Translation", "UnknownCode", "UnknownSystem",
+    "Validation", "open_terminology",
+]  # fmt: skip

@@ -134,7 +134,8 @@ def _http_error(error: HTTPException) -> Response:
         404: ("not-found", "there is nothing at this address"),
         405: ("not-supported", "this address does not take that method"),
         413: ("too-costly", "the request body is larger than this server accepts (option max_body)"),
-        415: ("not-supported", "send application/json or application/fhir+json"),
+        406: ("not-supported", "answers come as application/fhir+json or application/fhir+xml, of FHIR 4.0"),
+        415: ("not-supported", "send application/json, application/fhir+json or application/fhir+xml"),
     }
     code, text = words.get(status, ("processing", f"the request was refused (HTTP {status})"))
     response = _answer((Issue("error", code, text, stage="serve"),), status)

@@ -22,7 +22,8 @@ def capability_statement(base: str) -> dict[str, Any]:
             "url": base,
         },
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
+        "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
+        "instantiates": ["http://hl7.org/fhir/CapabilityStatement/terminology-server"],
         "rest": [
             {
                 "mode": "server",
@@ -57,7 +58,9 @@ INTERACTIONS = {
     "PlanDefinition": ("read", "search-type"),
     "ActivityDefinition": ("read", "search-type"),
     "Library": ("read", "search-type"),
-    "CodeSystem": ("search-type",),
+    "CodeSystem": ("read", "search-type"),
+    "ValueSet": ("read", "search-type"),
+    "ConceptMap": ("read", "search-type"),
 }
 SERVED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("PlanDefinition", ("apply",)),

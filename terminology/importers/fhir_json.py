@@ -1,4 +1,8 @@
-"""FHIR R4 CodeSystem and ConceptMap resources as JSON: a file, a folder or a zip archive."""
+"""FHIR R4 CodeSystem, ValueSet and ConceptMap: a JSON file, a Bundle, a folder, a zip, or an npm-style package.
+
+Packages: https://hl7.org/fhir/packages.html (a .tgz with package/package.json). Resources are kept whole; what they
+mean is worked out by terminology.fhir when a question is asked.
+"""
 
 from __future__ import annotations
 
@@ -8,98 +12,110 @@ from pathlib import Path
 from typing import Any
 
 from terminology.importers.files import Files
-from terminology.importers.rows import BadRelease, ConceptRow, Import, MapRow, Release, Report, Row
+from terminology.importers.rows import BadRelease, Import, Release, Report, ResourceRow, Row
 
-MAX_BYTES = 200_000_000
+MAX_CHARACTERS = 200_000_000
+TYPES = ("CodeSystem", "ValueSet", "ConceptMap")
+_NO_RESOURCES = ("package.json", ".index.json", ".index.db", "ig-r4.json")
 
 
 def read(path: Path) -> Import:
-    """All CodeSystems of one url, and all ConceptMaps. Raises BadRelease when there is neither, or several systems."""
+    """Raises BadRelease when there is no terminology resource at all."""
     files = Files(path)
-    report = Report()
-    found = [r for r in _resources(files, report) if r.get("resourceType") in ("CodeSystem", "ConceptMap")]
-    systems = {r.get("url", ""): r for r in found if r["resourceType"] == "CodeSystem"}
-    if not found or len(systems) > 1:
-        raise BadRelease(
-            f"{path.name}: {len(systems)} CodeSystems in {len(found)} resources; one is expected"
-        )
-    first = next(iter(systems.values()), found[0])
-    release = Release(
-        str(first.get("url", "")), str(first.get("version", "unknown")), str(first.get("name", path.stem)),
-        files.checksum(), str(first.get("copyright", "")),
-    )  # fmt: skip
-    return Import(release, _rows(found, report), report)
-
-
-def _resources(files: Files, report: Report) -> Iterator[dict[str, Any]]:
-    for name in files.matching(suffix=".json"):
-        with files.open(name) as stream:
-            text = stream.read(MAX_BYTES + 1)
-        if len(text) > MAX_BYTES:
-            report.defect(name, "too large")
-            continue
-        try:
-            resource = json.loads(text)
-        except (ValueError, RecursionError):
-            report.defect(name, "no valid JSON")
-            continue
-        if isinstance(resource, dict):
-            entries = resource.get("entry") if resource.get("resourceType") == "Bundle" else None
-            yield from (
-                (e["resource"] for e in entries if "resource" in e)
-                if isinstance(entries, list)
-                else (resource,)
+    found: list[dict[str, Any]] = []
+    manifest: dict[str, Any] = {}
+    for resource in _parsed(files, Report(), manifest):
+        if resource.get("resourceType") in TYPES:
+            found.append(
+                {k: resource.get(k) for k in ("resourceType", "url", "version", "name", "copyright")}
             )
+    if not found:
+        raise BadRelease(f"{path.name}: no CodeSystem, ValueSet or ConceptMap in it")
+    report = Report()
+    return Import(_release(path, files, found, manifest), _rows(files, report), report)
 
 
-def _rows(found: list[dict[str, Any]], report: Report) -> Iterator[Row]:
-    for resource in found:
-        if resource["resourceType"] == "CodeSystem":
-            yield from _concepts(resource.get("concept", []), "", report)
-        else:
-            yield from _mappings(resource, report)
+def _release(path: Path, files: Files, found: list[dict[str, Any]], manifest: dict[str, Any]) -> Release:
+    """A package is named by its manifest; else the one CodeSystem (or the first resource) gives its name."""
+    if manifest:
+        name, version = str(manifest.get("name", path.stem)), str(manifest.get("version", "unknown"))
+        url = str(manifest.get("canonical") or f"urn:fhir:package:{name}")
+        return Release(url, version, name, files.checksum(), str(manifest.get("license", "")))
+    systems = [r for r in found if r["resourceType"] == "CodeSystem"]
+    first = systems[0] if len(systems) == 1 else found[0]
+    url = first["url"] if len(systems) <= 1 or len(found) == 1 else f"urn:fhir:files:{path.stem}"
+    return Release(
+        str(url or f"urn:fhir:files:{path.stem}"), str(first.get("version") or "unknown"),
+        str(first.get("name") or path.stem), files.checksum(), str(first.get("copyright") or ""),
+    )  # fmt: skip
 
 
-def _concepts(concepts: list[Any], parent: str, report: Report) -> Iterator[ConceptRow]:
-    for concept in concepts:
+def _rows(files: Files, report: Report) -> Iterator[Row]:
+    seen: set[tuple[str, str, str]] = set()
+    for resource in _parsed(files, report, {}):
+        kind = resource.get("resourceType")
+        if kind not in TYPES:
+            continue
+        report.rows += 1
+        url = resource.get("url")
+        if not isinstance(url, str) or not url:
+            report.defect(str(kind), "a resource without url")
+            continue
+        key = (str(kind), url, str(resource.get("version", "")))
+        if key in seen:
+            report.defect(str(kind), "a url and version that came before; the first was kept")
+            continue
+        seen.add(key)
+        _look_through(resource, report)
+        yield ResourceRow(resource)
+
+
+def _look_through(resource: dict[str, Any], report: Report) -> None:
+    """Say what is defective inside; the readers of terminology.fhir pass over it."""
+    for concept in _concepts(resource.get("concept")):
         report.rows += 1
         if not isinstance(concept, dict) or not isinstance(concept.get("code"), str):
             report.defect("CodeSystem.concept", "a concept without code")
-            continue
-        properties = [(str(p.get("code", "")), str(_value(p))) for p in concept.get("property", ())]
-        parents = [value for name, value in properties if name in ("parent", "subsumedBy")] + [parent]
-        inactive = ("inactive", "True") in properties or ("status", "retired") in properties
-        yield ConceptRow(
-            concept["code"],
-            str(concept.get("display") or concept["code"]),
-            not inactive,
-            parents=tuple(dict.fromkeys(p for p in parents if p)),
-            terms=tuple(
-                (str(d.get("use", {}).get("code", "designation")), str(d["value"]))
-                for d in concept.get("designation", ())
-                if d.get("value")
-            ),
-            properties=tuple(properties),
-        )
-        yield from _concepts(concept.get("concept", []), concept["code"], report)
-
-
-def _value(item: dict[str, Any]) -> Any:
-    value = next((v for k, v in item.items() if k.startswith("value")), "")
-    return value.get("code", "") if isinstance(value, dict) else value
-
-
-def _mappings(resource: dict[str, Any], report: Report) -> Iterator[MapRow]:
-    url = str(resource.get("url", ""))
-    for group in resource.get("group", ()):
-        source, target = str(group.get("source", "")), str(group.get("target", ""))
-        for element in group.get("element", ()):
-            for place, match in enumerate(element.get("target", ()), 1):
+    if resource["resourceType"] != "ConceptMap":
+        return
+    for group in _dicts(resource.get("group")):
+        for element in _dicts(group.get("element")):
+            for match in _dicts(element.get("target")):
                 report.rows += 1
-                if not element.get("code") or not match.get("equivalence"):
-                    report.defect(url, "an element without code or equivalence")
-                    continue
-                yield MapRow(
-                    url, source, str(element["code"]), target, str(match.get("code", "")), str(match["equivalence"]),
-                    1, place, "", str(match.get("comment", "")),
-                )  # fmt: skip
+                if not element.get("code") or not (match.get("equivalence") or match.get("relationship")):
+                    report.defect("ConceptMap.group.element", "an element without code or equivalence")
+
+
+def _concepts(concepts: Any) -> Iterator[Any]:
+    stack = list(reversed(concepts)) if isinstance(concepts, list) else []
+    while stack:
+        concept = stack.pop()
+        yield concept
+        if isinstance(concept, dict) and isinstance(concept.get("concept"), list):
+            stack.extend(reversed(concept["concept"]))
+
+
+def _dicts(value: Any) -> Iterator[dict[str, Any]]:
+    return (v for v in value if isinstance(v, dict)) if isinstance(value, list) else iter(())
+
+
+def _parsed(files: Files, report: Report, manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every resource, those of a Bundle one by one. `manifest` is filled from a package's package.json."""
+    for name, text in files.each(".json", MAX_CHARACTERS):
+        last = name.rsplit("/", 1)[-1]
+        if text is None:
+            report.defect(name, "too large")
+            continue
+        if last in _NO_RESOURCES and last != "package.json":
+            continue
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            report.defect(name, "no valid JSON")
+            continue
+        if last == "package.json" and isinstance(value, dict) and "resourceType" not in value:
+            manifest.update(value)
+        elif isinstance(value, dict) and value.get("resourceType") == "Bundle":
+            yield from (r for e in _dicts(value.get("entry")) if isinstance(r := e.get("resource"), dict))
+        elif isinstance(value, dict):
+            yield value

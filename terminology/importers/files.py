@@ -1,11 +1,13 @@
-"""Files of a release: folders or zip archives, read line by line with caps against bombs and path tricks."""
+"""Files of a release: folders, zip or tar archives, read line by line with caps against bombs and path tricks."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -15,22 +17,29 @@ from terminology.importers.rows import BadRelease, Report
 
 MAX_RATIO = 200  # compressed to plain; real releases stand at 5 to 15
 MAX_PLAIN = 20_000_000_000
-MAX_MEMBERS = 20_000
+MAX_MEMBERS = 50_000
+_DAMAGED = (EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, OSError)
 
 
 class Files:
-    """The members of a folder or zip, by name; nothing is ever unpacked to disk."""
+    """The members of a folder or archive, by name; nothing is ever unpacked to disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.kind = "folder" if path.is_dir() else "file"
         if path.is_dir():
             self.names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
         elif zipfile.is_zipfile(path):
-            self.names = _checked(path)
+            self.kind, self.names = "zip", _checked_zip(path)
+        elif path.is_file() and path.name.lower().endswith((".tgz", ".tar.gz", ".tar")):
+            self.kind, self.names = "tar", _checked_tar(path)
+        elif path.is_file() and path.suffix.lower() == ".zip":
+            raise BadRelease(f"{path.name}: no zip archive; damaged or not fully downloaded")
         elif path.is_file():
             self.names = [path.name]
         else:
-            raise BadRelease(f"{path.name}: no such file, folder or zip archive")
+            raise BadRelease(f"{path.name}: no such file, folder or archive")
+        self._zip = zipfile.ZipFile(path) if self.kind == "zip" else None
 
     def matching(self, *parts: str, suffix: str = "") -> list[str]:
         """Names whose last part contains every one of `parts`, sorted."""
@@ -41,13 +50,43 @@ class Files:
     @contextmanager
     def open(self, name: str) -> Iterator[IO[str]]:
         """Text of a member, UTF-8 with an optional byte order mark. Undecodable bytes become U+FFFD."""
-        if self.path.is_dir() or not zipfile.is_zipfile(self.path):
-            place = self.path / name if self.path.is_dir() else self.path
+        if self.kind in ("folder", "file"):
+            place = self.path / name if self.kind == "folder" else self.path
             with place.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
                 yield stream
-            return
-        with zipfile.ZipFile(self.path) as archive, archive.open(name) as raw:
-            yield io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="")
+        elif self._zip is not None:
+            with self._zip.open(name) as raw:
+                yield io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="")
+        else:
+            with tarfile.open(self.path) as archive:
+                raw = archive.extractfile(name)  # type: ignore[assignment]
+                yield io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="")
+
+    def each(self, suffix: str, limit: int) -> Iterator[tuple[str, str | None]]:
+        """(name, text) of every member that ends with `suffix`, in one pass; None for one larger than `limit`.
+
+        Raises BadRelease when the archive breaks off."""
+        try:
+            if self.kind == "tar":
+                yield from self._each_of_tar(suffix, limit)
+                return
+            for name in self.matching(suffix=suffix):
+                with self.open(name) as stream:
+                    text = stream.read(limit + 1)
+                yield name, (text if len(text) <= limit else None)
+        except _DAMAGED as error:
+            raise BadRelease(f"{self.path.name}: damaged or truncated") from error
+
+    def _each_of_tar(self, suffix: str, limit: int) -> Iterator[tuple[str, str | None]]:
+        with tarfile.open(self.path, "r|*") as archive:
+            for member in archive:
+                if not member.isfile() or not member.name.endswith(suffix):
+                    continue
+                if member.size > limit:
+                    yield member.name, None
+                    continue
+                raw = archive.extractfile(member)
+                yield member.name, raw.read().decode("utf-8-sig", "replace") if raw else ""
 
     def checksum(self) -> str:
         """sha256 over names and sizes (a release of 5 GB is not read twice)."""
@@ -57,9 +96,33 @@ class Files:
             with self.path.open("rb") as stream:
                 sums.update(stream.read(1_000_000))
         for name in self.names:
-            size = (self.path / name).stat().st_size if self.path.is_dir() else 0
-            sums.update(f"{name}\0{size}\n".encode())
+            place = self.path / name
+            sums.update(f"{name}\0{place.stat().st_size if self.kind == 'folder' else 0}\n".encode())
+            if self.kind == "folder":
+                with place.open("rb") as stream:
+                    sums.update(stream.read(4_096))
         return sums.hexdigest()
+
+
+def fields_of(files: Files, name: str, count: int, report: Report) -> Iterator[list[str]]:
+    """Rows of a tab-separated file without quoting and with a header, as lists of `count` fields.
+
+    Raises BadRelease when the header has another number of columns (another table) or the file breaks off."""
+    number = 1
+    try:
+        with files.open(name) as stream:
+            header = stream.readline().rstrip("\r\n").split("\t")
+            if len(header) != count:
+                raise BadRelease(f"{name}: {len(header)} columns, {count} expected")
+            for number, line in enumerate(stream, 2):
+                report.rows += 1
+                parts = line.rstrip("\r\n").split("\t")
+                if len(parts) == count:
+                    yield parts
+                elif line.strip():
+                    report.defect(f"{name}:{number}", f"{len(parts)} fields, {count} expected")
+    except _DAMAGED as error:
+        raise BadRelease(f"{name}: damaged or truncated after line {number}") from error
 
 
 def table(stream: IO[str], where: str, report: Report, delimiter: str = "\t") -> Iterator[dict[str, str]]:
@@ -78,19 +141,40 @@ def table(stream: IO[str], where: str, report: Report, delimiter: str = "\t") ->
                 yield dict(zip(header, row, strict=True))
             elif row:
                 report.defect(f"{where}:{reader.line_num}", f"{len(row)} fields, {len(header)} expected")
-    except (csv.Error, EOFError, zipfile.BadZipFile, OSError) as error:
+    except (csv.Error, *_DAMAGED) as error:
         raise BadRelease(f"{where}: damaged or truncated after row {report.rows}") from error
 
 
-def _checked(path: Path) -> list[str]:
+def _checked_zip(path: Path) -> list[str]:
     with zipfile.ZipFile(path) as archive:
         members = [m for m in archive.infolist() if not m.is_dir()]
-    if len(members) > MAX_MEMBERS or sum(m.file_size for m in members) > MAX_PLAIN:
-        raise BadRelease(f"{path.name}: too many or too large members")
+    _check_names(path, [m.filename for m in members], sum(m.file_size for m in members))
     for member in members:
-        parts = PurePosixPath(member.filename.replace("\\", "/")).parts
-        if ".." in parts or member.filename.startswith(("/", "\\")):
-            raise BadRelease(f"{path.name}: a member's name leaves the archive")
         if member.file_size > MAX_RATIO * max(1, member.compress_size) and member.file_size > 10_000_000:
             raise BadRelease(f"{path.name}: a member is packed too tightly to be real")
     return sorted(m.filename for m in members)
+
+
+def _checked_tar(path: Path) -> list[str]:
+    names: list[str] = []
+    total, packed = 0, path.stat().st_size
+    try:
+        with tarfile.open(path, "r|*") as archive:
+            for member in archive:
+                total += member.size
+                if total > MAX_RATIO * max(packed, 50_000):
+                    raise BadRelease(f"{path.name}: a member is packed too tightly to be real")
+                if member.isfile():
+                    names.append(member.name)
+                _check_names(path, [member.name], total, len(names))
+    except _DAMAGED as error:
+        raise BadRelease(f"{path.name}: damaged or truncated archive") from error
+    return sorted(names)
+
+
+def _check_names(path: Path, names: list[str], total: int, members: int = 0) -> None:
+    if max(len(names), members) > MAX_MEMBERS or total > MAX_PLAIN:
+        raise BadRelease(f"{path.name}: too many or too large members")
+    for name in names:
+        if ".." in PurePosixPath(name.replace("\\", "/")).parts or name.startswith(("/", "\\")):
+            raise BadRelease(f"{path.name}: a member's name leaves the archive")

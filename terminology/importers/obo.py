@@ -11,6 +11,8 @@ from typing import IO
 
 from terminology.importers.files import Files
 from terminology.importers.rows import (
+    ICD9CM,
+    ICD10,
     ICD10CM,
     SNOMED,
     BadRelease,
@@ -22,7 +24,10 @@ from terminology.importers.rows import (
     Row,
 )
 
-_XREF = {"ICD10CM": ICD10CM, "SNOMEDCT": SNOMED, "SCTID": SNOMED, "ICD10": "http://hl7.org/fhir/sid/icd-10"}
+_XREF = {
+    "ICD10CM": ICD10CM, "ICD10WHO": ICD10, "ICD10": ICD10, "ICD9": ICD9CM, "ICD9CM": ICD9CM,
+    "SNOMEDCT": SNOMED, "SCTID": SNOMED, "SNOMEDCT_US": SNOMED, "SNOMED_CT": SNOMED,
+}  # fmt: skip
 _SYSTEM = "http://purl.obolibrary.org/obo/{}.owl"
 
 
@@ -84,10 +89,16 @@ def _term(stanza: dict[str, list[str]], system: str) -> Iterator[Row]:
         not obsolete,
         parents=tuple(p.split(" ")[0] for p in stanza.get("is_a", ())),
         terms=tuple((scope, text) for scope, text in synonyms if text),
-        properties=tuple(("replaced_by", r) for r in stanza.get("replaced_by", ())),
+        properties=(
+            *(("replaced-by", r) for r in stanza.get("replaced_by", ())),
+            *(("alternative", r) for r in stanza.get("consider", ())),
+            *(("alternative-id", r) for r in stanza.get("alt_id", ())),
+        ),
+        definition=_quoted(stanza.get("def", [""])[0]),
     )
     for xref in stanza.get("xref", ()):
         prefix, _, target = xref.split(" ")[0].partition(":")
+        prefix = "SNOMEDCT" if prefix.startswith("SNOMEDCT_") else prefix  # DOID: SNOMEDCT_US_2023_03_01
         if prefix in _XREF and target:
             yield MapRow(
                 f"{system}#xref", system, code, _XREF[prefix], target, "relatedto", advice="cross reference"
@@ -95,8 +106,12 @@ def _term(stanza: dict[str, list[str]], system: str) -> Iterator[Row]:
 
 
 def _quoted(text: str) -> str:
-    parts = text.split('"')
-    return parts[1] if len(parts) >= 3 else ""
+    """What stands between the first two quotation marks that are not escaped."""
+    begin = text.find('"') + 1
+    end = begin
+    while begin and (end := text.find('"', end)) > 0 and text[end - 1] == "\\":
+        end += 1
+    return text[begin:end].replace('\\"', '"') if begin and end > 0 else ""
 
 
 def _scope(text: str) -> str:

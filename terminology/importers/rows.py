@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 ICD10CM = "http://hl7.org/fhir/sid/icd-10-cm"
+ICD10 = "http://hl7.org/fhir/sid/icd-10"
+ICD9CM = "http://hl7.org/fhir/sid/icd-9-cm"
 SNOMED = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
@@ -35,6 +38,36 @@ class ConceptRow:
     parents: tuple[str, ...] = ()
     terms: tuple[tuple[str, str], ...] = ()
     properties: tuple[tuple[str, str], ...] = ()
+    definition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TermRow:
+    """One more term of a concept that came before. `display` replaces the concept's display by this text.
+
+    Large releases hold their terms in a file of their own: nothing has to be kept in memory to bring them together.
+    """
+
+    code: str
+    kind: str
+    text: str
+    language: str = ""
+    display: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParentRow:
+    """`parent` stands above `code`; both came before as concepts (or the row is a defect)."""
+
+    code: str
+    parent: str
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyRow:
+    code: str
+    name: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +86,14 @@ class MapRow:
     advice: str = ""
 
 
-Row = ConceptRow | MapRow
+@dataclass(frozen=True, slots=True)
+class ResourceRow:
+    """A FHIR resource kept whole: CodeSystem, ValueSet, ConceptMap."""
+
+    body: dict[str, Any] = field(repr=False)
+
+
+Row = ConceptRow | TermRow | ParentRow | PropertyRow | MapRow | ResourceRow
 
 
 @dataclass(slots=True)
