@@ -13,6 +13,7 @@ from fhir_twin.storage.store import Store, open_store
 from fhir_twin.storage.work import Limits
 from fhir_twin.transport.subscriber import Subscriber
 from fhir_twin.wiring import open_server
+from fhir_twin.wiring_feeds import feed_bench
 from fhir_twin.worker.circuit import Circuit
 from fhir_twin.worker.consent_now import consent_now
 from fhir_twin.worker.keeper import Keeper
@@ -59,7 +60,7 @@ def open_worker(
         "notice": NoticeHandler(store, server.client.base, server.read, only=only),
         "catch-up": Poller(store, server, service.source.patients, only=only),
     }
-    benches = [Bench(store.jobs, jobs, circuit)]
+    benches = [Bench(store.jobs, jobs, circuit), feed_bench(settings, store)]
     if service.sink is not None:
         writing = WriteBack(
             service.sink, lambda patient: consent_now(server, patient, store.database.clock())

@@ -24,6 +24,8 @@ COMMANDS = {
     "demo": ("demo", "start a sandbox with sample patients and the service, and run the main job"),
     "sandbox": ("sandbox", "start only the sandbox FHIR server with its sample patients"),
     "check": ("check", "ask a FHIR server, without writing, whether fhir-twin can work with it"),
+    "listen": ("listen", "take HL7 v2 messages over MLLP, keep them, and answer when they are kept"),
+    "convert": ("convert", "turn HL7 v2 messages or C-CDA documents into FHIR Bundles; nothing is kept"),
     "load": ("load", "load bundle files into a FHIR server (for tests and demos)"),
     "code": ("code", "code free text: the decision, the candidates, and why"),
     "terminology": ("terminology", "import, list, remove and inspect terminology releases"),

@@ -13,12 +13,14 @@ from fhir_twin.cli import add_settings
 from fhir_twin.settings import load_settings
 from fhir_twin.storage.desk import Desk
 from fhir_twin.wiring import open_service
+from fhir_twin.wiring_feeds import with_feeds
 from fhir_twin.wiring_work import open_settings_store, open_worker
 
 SETTINGS = (
     "server", "token", "token_file", "basic_auth", "ca_bundle", "timeout", "retries", "retry_budget", "rate",
     "page_size", "threads", "post_search", "ai_label", "write", "knowledge", "cache", "store", "tenant", "lease",
     "queue_depth", "queue_free", "replan_days", "log_level",
+    "intake_zone", "intake_processing", "intake_authorities",
 )  # fmt: skip
 
 
@@ -42,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings({n: getattr(arguments, n) for n in SETTINGS}, file=arguments.settings)
     log.set_up(settings.text("log_level"))
     store = open_settings_store(settings)
-    service = open_service(settings, wait_for_server=True)
+    service = with_feeds(open_service(settings, wait_for_server=True), store)
     worker = open_worker(settings, service, store, threads=max(1, arguments.at_once))
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):

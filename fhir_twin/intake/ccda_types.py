@@ -9,7 +9,7 @@ from typing import Any
 from fhir_twin.errors import Issue, Severity
 from fhir_twin.fhir.systems import DATA_ABSENT_REASON_CODES
 from fhir_twin.intake.ccda_xml import XSI_TYPE, Node, attribute, each, find, words
-from fhir_twin.intake.hl7v2_types import Json, kept
+from fhir_twin.intake.hl7v2_types import Json, as_code, kept
 from fhir_twin.intake.moments import fhir_moment
 from fhir_twin.intake.numbers import quantity, read_number
 from fhir_twin.intake.site import Site, made_id
@@ -111,7 +111,7 @@ class Clerk:
         return kept(coding=codings, text=shown or attribute(node, "displayName"))
 
     def _coding(self, node: Node) -> Json:
-        code = attribute(node, "code")
+        code = as_code(attribute(node, "code"))
         if not code or attribute(node, "nullFlavor"):
             return {}
         return kept(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fhir_twin.intake.hl7v2 import Segment
-from fhir_twin.intake.hl7v2_types import IDENTIFIER_TYPES, Json, Scribe, kept
+from fhir_twin.intake.hl7v2_types import IDENTIFIER_TYPES, Json, Scribe, as_code, kept
 from fhir_twin.intake.site import made_id
 
 CLASS = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
@@ -64,7 +64,7 @@ def _status(scribe: Scribe, event: str, pv1: Segment, end: str) -> str:
 
 
 def _class(scribe: Scribe, pv1: Segment) -> Json:
-    code = pv1.v(2).upper()
+    code = as_code(pv1.v(2).upper())
     known = scribe.site.tables.get("encounter-class", code)
     if known:
         return {"system": CLASS, "code": known, "display": _SHOWN[known]}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from fhir_twin.fhir.systems import DATA_ABSENT_REASON_CODES, OBSERVATION_CATEGORY, V2_0074, V3_INTERPRETATION
 from fhir_twin.intake.hl7v2 import Rep, Segment
-from fhir_twin.intake.hl7v2_types import Json, Scribe, kept
+from fhir_twin.intake.hl7v2_types import Json, Scribe, as_code, kept
 from fhir_twin.intake.hl7v2_value import LONG_TEXT, read_attachment, read_value
 from fhir_twin.intake.numbers import reference_range
 from fhir_twin.intake.site import made_id
@@ -199,7 +199,7 @@ def _status(scribe: Scribe, order: Order, obx: Segment) -> str:
 
 
 def _interpretation(rep: Rep) -> Json:
-    code = rep.c(1)
+    code = as_code(rep.c(1))
     return kept(coding=[kept(system=V3_INTERPRETATION, code=code, display=rep.c(2))]) if code else {}
 
 
@@ -236,7 +236,7 @@ def _report(
         for n, kind in ((2, "PLAC"), (3, "FILL"))
         if (entity := scribe.entity(obr.first(n)))
     ]
-    section = obr.v(24).upper()
+    section = as_code(obr.v(24).upper())
     remarks = "\n".join("\n".join(rep.all() for rep in nte.reps(3)) for nte in order.notes).strip()
     return kept(
         resourceType="DiagnosticReport",

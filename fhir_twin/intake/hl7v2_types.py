@@ -32,6 +32,11 @@ def kept(**elements: Any) -> Json:
     return found
 
 
+def as_code(text: str) -> str:
+    """A FHIR code: no blanks at its ends, single ones inside."""
+    return " ".join(text.split())
+
+
 @dataclass(slots=True, repr=False)
 class Scribe:
     """What mapping one message needs, and what it found wrong."""
@@ -89,7 +94,7 @@ class Scribe:
         value = rep.c(1)
         if not value:
             return {}
-        kind = rep.c(5)
+        kind = as_code(rep.c(5))
         return kept(
             type_={"coding": [{"system": IDENTIFIER_TYPES, "code": kind}]} if kind else None,
             system=self.assigner(rep, 4) or self.assigner(rep, 6) or self.sender,
@@ -114,7 +119,7 @@ class Scribe:
         return kept(coding=codings, text=text or ("" if codings else rep.c(1)))
 
     def _coding(self, rep: Rep, first: int, guess: str) -> Json:
-        code, display, name = rep.c(first), rep.whole(first + 1), rep.c(first + 2)
+        code, display, name = as_code(rep.c(first)), rep.whole(first + 1), rep.c(first + 2)
         if not code:
             return {}
         oid = rep.c({1: 14, 4: 17, 10: 20}[first])
@@ -176,8 +181,8 @@ class Scribe:
         """Unit elements of a Quantity. UCUM only when the sender says so; else the unit as written."""
         code, words, name = rep.whole(1), rep.whole(2), rep.c(3).upper()
         if self.site.tables.system(rep.c(3)) == UCUM and code:
-            return {"unit": words or code, "system": UCUM, "code": code}
+            return {"unit": words or code, "system": UCUM, "code": as_code(code)}
         if self.site.tables.system(rep.c(6)) == UCUM and rep.c(4):
-            return {"unit": words or code or rep.c(4), "system": UCUM, "code": rep.c(4)}
+            return {"unit": words or code or rep.c(4), "system": UCUM, "code": as_code(rep.c(4))}
         local = name in ("L", "LOCAL") or code.isdigit()  # a number is the row of somebody's table, no unit
         return kept(unit=(words if local and words else code) or words)

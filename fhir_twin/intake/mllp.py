@@ -11,7 +11,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,12 +109,19 @@ def tls_context(port: Port) -> ssl.SSLContext | None:
 
 
 class Listener:
-    """answer: one message to the answers that go back, in order. It must not raise; if it does, the connection is
-    closed and the sender sends again, which is what an error of ours must lead to."""
+    """answer: one message to the answers that go back, in order; too_large: the answers to a frame that was given up
+    for its size (the connection is closed then). They must not raise; if one does, the connection is closed and the
+    sender sends again, which is what an error of ours must lead to."""
 
-    def __init__(self, port: Port, answer: Callable[[bytes], list[bytes]]) -> None:
+    def __init__(
+        self,
+        port: Port,
+        answer: Callable[[bytes], Iterable[bytes]],
+        too_large: Callable[[], Iterable[bytes]] = tuple,
+    ) -> None:
         self.settings = port
         self._answer = answer
+        self._too_large = too_large
         self._tls = tls_context(port)
         self._stopping = threading.Event()
         self._slots = threading.BoundedSemaphore(port.connections)
@@ -205,7 +212,7 @@ class Listener:
                 messages = frames.feed(data)
             except TooCostly:
                 log.event("mllp.too_large")
-                for answer in self._answer(b""):
+                for answer in self._too_large():
                     connection.sendall(START + answer + END + CR)
                 return  # what follows in this stream belongs to a frame we gave up
             for message in messages:

@@ -138,3 +138,23 @@ AUDIT = sa.Table(
     sa.Index("ix_audit_patient", "tenant", "patient", "id"),
     sqlite_autoincrement=True,
 )
+# Who an identifier means. key: SHA-256 of "system|value". person: id of the Patient on the shelf.
+PERSON_KEY = sa.Table(
+    "person_key",
+    METADATA,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("person", sa.String(64), nullable=False),
+    sa.Index("ix_person_key_person", "tenant", "person"),
+)
+# The newest word on one thing. moment: of the message (Unix time), so that a late one does not overwrite a newer one.
+RECORD = sa.Table(
+    "record",
+    METADATA,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("person", sa.String(64), primary_key=True),
+    sa.Column("type", sa.String(64), primary_key=True),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("moment", sa.Float, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)

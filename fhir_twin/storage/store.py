@@ -20,6 +20,7 @@ from fhir_twin.errors import InvalidInput
 from fhir_twin.storage.cursors import Cursors
 from fhir_twin.storage.database import Database
 from fhir_twin.storage.queue import Queue
+from fhir_twin.storage.records import RecordShelf
 from fhir_twin.storage.schema import JOB, OUTBOX
 from fhir_twin.storage.subscriptions import SubscriptionBook
 from fhir_twin.storage.twins import TwinShelf
@@ -31,7 +32,8 @@ _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 @dataclass(frozen=True, slots=True)
 class Store:
     """jobs: work accepted from outside, and what follows from it. outbox: what is to be written to the server. twins:
-    what is kept of patients between two results. subscriptions: ours on the server. cursors: up to where we read."""
+    what is kept of patients between two results. subscriptions: ours on the server. cursors: up to where we
+    read. records: what feeds (HL7 v2, C-CDA) said."""
 
     database: Database
     tenant: str
@@ -40,6 +42,7 @@ class Store:
     twins: TwinShelf
     subscriptions: SubscriptionBook
     cursors: Cursors
+    records: RecordShelf
 
     def close(self) -> None:
         self.database.close()
@@ -67,7 +70,12 @@ def open_store(
         )
     database = Database(url or str(default_path()), clock=clock, busy_timeout=busy_timeout).open()
     jobs, outbox = (Queue(database, table, tenant, lease=lease, limits=limits) for table in (JOB, OUTBOX))
-    kept = (TwinShelf(database, tenant), SubscriptionBook(database, tenant), Cursors(database, tenant))
+    kept = (
+        TwinShelf(database, tenant),
+        SubscriptionBook(database, tenant),
+        Cursors(database, tenant),
+        RecordShelf(database, tenant),
+    )
     return Store(database, tenant, jobs, outbox, *kept)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from v2_messages import PID, made, mapped, message, value_of
 
@@ -311,6 +311,7 @@ _LINE = st.tuples(st.sampled_from(_NAMES), st.lists(_FIELD, max_size=26)).map(
 )
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(
         ["ADT^A01", "ADT^A40", "ORU^R01", "VXU^V04", "RDE^O11", "RAS^O17", "RDS^O13", "ORM^O01", "MDM^T02"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from v2_messages import PID, message
 
@@ -135,6 +135,7 @@ def test_two_headers_in_one_frame_are_refused() -> None:
         parse_message(message(PID) + message(PID))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_whatever_is_escaped_comes_back(text: str) -> None:
     plain = "".join(c for c in text if c.isprintable() or c == " ").strip()
@@ -143,6 +144,7 @@ def test_whatever_is_escaped_comes_back(text: str) -> None:
     assert _parse(f"{MSH}\rNTE|1||{raw}|end").one("NTE").first(3).all() == plain
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_no_bytes_end_in_anything_but_a_message_or_a_refusal(data: bytes) -> None:
     for body in (data, b"MSH|^~\\&|" + data, message(PID)[:-1] + data):
