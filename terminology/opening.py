@@ -16,7 +16,7 @@ from terminology.importers.rows import LOINC, SNOMED, ConceptRow
 from terminology.text.answers import Answers
 from terminology.text.coder import Engine, TextCoder
 from terminology.text.context import Context
-from terminology.text.drugs import DrugEngine, ingredients
+from terminology.text.drugs import DrugEngine, combinations, ingredients
 from terminology.text.index import PhraseIndex, load_index, save_index
 from terminology.text.lexicon import Lexicon, Synonym, load_lexicon
 from terminology.text.notes import Notes, collect
@@ -98,7 +98,8 @@ def wire(
         return ProblemEngine(ranker, context, rules, Answers(ranker, links, notes, release, kind))
 
     def drugs(kind: Kind) -> Engine:
-        return DrugEngine(ingredients(source.toml("drug-classes")), context, release, kind)
+        tables = list(source.toml("drug-classes"))
+        return DrugEngine(ingredients(tables), context, release, kind, combinations(tables))
 
     engines: dict[Kind, Callable[[], Engine]] = {
         "problem": lambda: problems("problem"),

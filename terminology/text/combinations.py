@@ -13,9 +13,13 @@ from terminology.text.notes import Notes
 _PRESUMED = (
     ("E11.9", "N18", "E11.22"),
     ("E10.9", "N18", "E10.22"),
+    ("I10", "N18.5", "I12.0"),
+    ("I10", "N18.6", "I12.0"),
     ("I10", "N18", "I12.9"),
     ("I10", "I50", "I11.0"),
 )
+# Hypertension with both heart failure and chronic kidney disease is one code (I.C.9.a.3).
+_BOTH = {frozenset(("I11.0", "I12.9")): "I13.0", frozenset(("I11.0", "I12.0")): "I13.2"}
 
 
 def checked(decisions: tuple[CodingDecision, ...], notes: Notes, codes: Codes) -> tuple[CodingDecision, ...]:
@@ -31,13 +35,27 @@ def checked(decisions: tuple[CodingDecision, ...], notes: Notes, codes: Codes) -
                 continue
             if notes.excludes(line, other):
                 extra.setdefault(place, []).append(("conflict", f"{code} excludes1 {other}"))
-            for first, second, target in _PRESUMED:
-                if code == first and other.startswith(second) and target in codes.number:
-                    extra.setdefault(place, []).append(("combination", f"{target} is presumed with {other}"))
+        for target, others in _presumed(code, [o for _, o in present if o != code]):
+            if target in codes.number:
+                said = f"{target} is presumed with {' and '.join(others)}"
+                extra.setdefault(place, []).append(("combination", said))
     return tuple(
         replace(d, details=(*d.details, *dict.fromkeys(extra[i]))) if i in extra else d
         for i, d in enumerate(decisions)
     )
+
+
+def _presumed(code: str, others: list[str]) -> list[tuple[str, list[str]]]:
+    """Combination codes of `code` with some of `others`, and with which."""
+    found: dict[str, list[str]] = {}
+    for other in others:
+        target = next((t for c, o, t in _PRESUMED if c == code and other.startswith(o)), "")
+        if target:
+            found.setdefault(target, []).append(other)
+    for pair, both in _BOTH.items():
+        if pair <= found.keys():
+            return [(both, list(dict.fromkeys(o for target in sorted(pair) for o in found[target])))]
+    return [(target, list(dict.fromkeys(named))) for target, named in found.items()]
 
 
 def _icd(decision: CodingDecision) -> str:

@@ -24,6 +24,7 @@ _OVER = frozenset(
     ("had", "underwent", "suffered", "sustained", "treated", "hospitalized", "hospitalised", "admitted", "excised",
      "removed", "resected", "experienced", "cured", "resolved", "recovered")
 )  # fmt: skip
+_DONE = frozenset(("s/p", "sp", "status post", "status-post"))  # "s/p CABG, PAD": only the operation is over
 _ENUMERATES = frozenset(("differential", "ddx", "dx", "includes"))
 _SHOULD = Cue("should", "hypothetical", "forward")  # "Should a fever occur, call us": only as the first word
 _YEAR = Cue("a year", "historical", "both")
@@ -146,4 +147,6 @@ def _ends_at_comma(cue: Cue, start: int, *, in_list: bool) -> bool:
     if cue.category == "possible" and cue.direction == "forward" and _ENUMERATES & set(cue.text.split()):
         return False  # "differential includes sarcoidosis, tuberculosis and lymphoma"
     onwards = cue.direction == "forward" or (cue.direction == "either" and cue.text[0] != ":")
+    if cue.text in _DONE:
+        return True
     return cue.category == "possible" or not onwards or (in_list and start > 0)

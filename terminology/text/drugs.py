@@ -7,6 +7,7 @@ against drug names only.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,44 +18,21 @@ from terminology.importers.rows import RXNORM
 from terminology.text.answers import abstention
 from terminology.text.coder import Engine
 from terminology.text.context import Context
+from terminology.text.drug_details import WORDS, parse_details
 from terminology.text.normalise import fold, original_span, raw_tokens
-from terminology.text.patterns import pattern
 from terminology.text.spelling import Speller
 
-STRENGTH = pattern(
-    "drug-strength",
-    r"(?<![a-z0-9.])(\d{1,6}(?:[.,]\d{1,4})?) ?(mcg|mg|g|gm|ug|meq|mmol|units|unit|iu|ml|%)"
-    r"(?:/(\d{0,4} ?(?:ml|h|hr|actuation|dose|kg)))?(?![a-z])",
-)
-_FORMS = {
-    "tab": "tablet", "tabs": "tablet", "tablet": "tablet", "tablets": "tablet", "cap": "capsule", "caps": "capsule",
-    "capsule": "capsule", "capsules": "capsule", "soln": "solution", "solution": "solution", "susp": "suspension",
-    "suspension": "suspension", "inj": "injection", "injection": "injection", "pen": "pen injector",
-    "flexpen": "pen injector", "kwikpen": "pen injector", "patch": "patch", "cream": "cream", "ointment": "ointment",
-    "oint": "ointment", "gel": "gel", "inhaler": "inhaler", "hfa": "inhaler", "mdi": "inhaler", "neb": "nebulizer",
-    "nebs": "nebulizer", "drops": "drops", "gtt": "drops", "spray": "spray", "suppository": "suppository",
-    "er": "extended release", "xr": "extended release", "xl": "extended release", "sr": "extended release",
-    "cr": "extended release", "la": "extended release", "dr": "delayed release", "ec": "delayed release",
-    "odt": "disintegrating tablet", "sl": "sublingual",
-}  # fmt: skip
-_ROUTES = {
-    "po": "oral", "oral": "oral", "orally": "oral", "mouth": "oral", "sq": "subcutaneous", "sc": "subcutaneous",
-    "subq": "subcutaneous", "subcut": "subcutaneous", "subcutaneous": "subcutaneous", "iv": "intravenous",
-    "im": "intramuscular", "topical": "topical", "inhaled": "inhalation", "inh": "inhalation", "nasal": "nasal",
-    "intranasal": "nasal", "pr": "rectal", "sublingual": "sublingual", "transdermal": "transdermal",
-}  # fmt: skip
-_FREQUENCIES = {
-    "daily": "daily", "qd": "daily", "qday": "daily", "od": "daily", "bid": "twice daily", "tid": "three times daily",
-    "qid": "four times daily", "qhs": "at bedtime", "hs": "at bedtime", "nightly": "at bedtime",
-    "bedtime": "at bedtime",
-    "qam": "every morning", "am": "every morning", "qpm": "every evening", "weekly": "weekly", "qweek": "weekly",
-    "monthly": "monthly", "prn": "as needed", "q4h": "every 4 hours", "q6h": "every 6 hours", "q8h": "every 8 hours",
-    "q12h": "every 12 hours", "qod": "every other day",
-}  # fmt: skip
 _WINDOW = 5  # words in a drug name
 _SURE, _REPAIRED = 0.98, 0.9
-_NOT_DRUG_WORDS = frozenset(
-    (*_FORMS, *_ROUTES, *_FREQUENCIES, "allergy", "allergic", "take", "with", "food", "every")
+# Drugs whose bare number is not milligrams: units, micrograms, puffs. The number is then given without a unit.
+_NOT_IN_MG = frozenset(
+    ("insulin", "formoterol", "salmeterol", "vilanterol", "fluticasone", "budesonide", "mometasone", "beclomethasone",
+     "ciclesonide", "albuterol", "levalbuterol", "tiotropium", "umeclidinium", "ipratropium", "glycopyrrolate",
+     "levothyroxine", "liothyronine", "digoxin", "cyanocobalamin", "fentanyl", "heparin", "cholecalciferol",
+     "ergocalciferol", "calcitriol", "desmopressin", "epoetin", "darbepoetin", "teriparatide")
+)  # fmt: skip
+_CUT_OFF_FROM = (
+    5  # letters of a name that may be cut off ("azithro"); at least half of the name must be there
 )
 
 
@@ -82,19 +60,48 @@ def ingredients(tables: Iterable[tuple[str, dict[str, object]]]) -> list[Ingredi
     return list(found.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """Names of a product ("norco") and its ingredients."""
+
+    names: tuple[str, ...]
+    ingredients: tuple[str, ...]
+
+
+def combinations(tables: Iterable[tuple[str, dict[str, object]]]) -> list[Combination]:
+    """`combination` entries of mappings/drug-classes/*.toml. Raises ValueError naming the file."""
+    found: list[Combination] = []
+    for name, table in tables:
+        rows = table.get("combination", [])
+        if not isinstance(rows, list):
+            raise ValueError(f"drug-classes/{name}: combination is not a list of tables")
+        found += [
+            Combination(tuple(map(str, row.get("synonyms", ()))), tuple(map(str, row["ingredients"])))
+            for row in rows
+        ]
+    return found
+
+
 class DrugEngine(Engine):
     """Finds drug names. `kind` is "drug" or "allergy"."""
 
     def __init__(
-        self, drugs: Sequence[Ingredient], context: Context, release: str, kind: Kind = "drug"
-    ) -> None:
+        self, drugs: Sequence[Ingredient], context: Context, release: str, kind: Kind = "drug",
+        products: Sequence[Combination] = (),
+    ) -> None:  # fmt: skip
         self._drugs, self._context, self.release, self.kind = drugs, context, release, kind
         self._names: dict[tuple[str, ...], list[int]] = {}
         for number, drug in enumerate(drugs):
             for name in (drug.name, *drug.synonyms):
-                words = tuple(t for t, _, _ in raw_tokens(fold(name.replace("-", " ").replace("/", " "))[0]))
+                words = _words(name)
                 if words and number not in self._names.setdefault(words, []):
                     self._names[words].append(number)
+        known = {drug.name: number for number, drug in enumerate(drugs)}
+        for product in products:
+            members = [known[i] for i in product.ingredients if i in known]
+            for name in product.names if len(members) == len(product.ingredients) else ():
+                self._names.setdefault(_words(name), []).extend(members)
+        self._sorted = sorted(words[0] for words in self._names if len(words) == 1)
         vocabulary = sorted({w for words in self._names for w in words if len(words) == 1})
         self._speller = Speller(vocabulary, np.ones(len(vocabulary), np.int64))
 
@@ -122,7 +129,8 @@ class DrugEngine(Engine):
             if numbers:
                 span = original_span((tokens[index][1], tokens[index + width - 1][2]), offsets)
                 assertion, _ = self._context.assertion(hits, index, index + width)
-                found.append(self._decision(text, folded, tokens, span, assertion, numbers, steps))
+                ends = tokens[index + width - 1][2]
+                found.append(self._decision(text, folded, tokens, span, assertion, numbers, steps, ends))
             index += max(1, width)
         return tuple(found)
 
@@ -134,15 +142,25 @@ class DrugEngine(Engine):
             if numbers := self._names.get(words[:width]):
                 return width, numbers, ()
         word = words[0]
-        if len(word) >= 6 and word not in _NOT_DRUG_WORDS:
+        if whole := self._completed(word):
+            return 1, self._names[whole,], (f"cut off: {word} -> {whole}",)
+        if len(word) >= 6 and word not in WORDS:
             repairs = self._speller.repair(word, 2)
             if repairs and (len(repairs) == 1 or repairs[0].distance < repairs[1].distance):
                 return 1, self._names[repairs[0].word,], (f"spelling: {word} -> {repairs[0].word}",)
         return 1, [], ()
 
+    def _completed(self, word: str) -> str:
+        """The one name that begins with a cut-off word ("azithro"), or ""."""
+        if len(word) < _CUT_OFF_FROM or word in WORDS or not word.isalpha():
+            return ""
+        first = bisect_left(self._sorted, word)
+        found = [n for n in self._sorted[first : first + 3] if n.startswith(word) and 2 * len(word) >= len(n)]
+        return found[0] if len({tuple(self._names[n,]) for n in found}) == 1 else ""
+
     def _decision(
         self, text: str, folded: str, tokens: Sequence[tuple[str, int, int]], span: tuple[int, int],
-        assertion: Assertion, numbers: Sequence[int], steps: tuple[str, ...],
+        assertion: Assertion, numbers: Sequence[int], steps: tuple[str, ...], ends: int,
     ) -> CodingDecision:  # fmt: skip
         sure = _REPAIRED if steps else _SURE
         chosen = tuple(
@@ -150,23 +168,16 @@ class DrugEngine(Engine):
             for n in numbers
             if self._drugs[n].rxcui
         )
+        milligrams = not any(_NOT_IN_MG & set(self._drugs[n].name.split()) for n in numbers)
+        details = parse_details(folded, tokens, behind=ends, milligrams=milligrams)
         names = tuple(f"ingredient: {self._drugs[n].name}" for n in numbers)
         return CodingDecision(
             text, self.kind, span, assertion, chosen, chosen, sure if chosen else 0.0,
             ("retrieval" if steps else "exact") if chosen else "abstain",
             "" if chosen else "the ingredient has no checked RxNorm code", (*steps, *names), (), self.release,
-            (*(("ingredient", self._drugs[n].name) for n in numbers), *parse_details(folded, tokens)),
+            (*(("ingredient", self._drugs[n].name) for n in numbers), *details),
         )  # fmt: skip
 
 
-def parse_details(folded: str, tokens: Sequence[tuple[str, int, int]]) -> tuple[tuple[str, str], ...]:
-    """Strength, form, route, frequency as far as they are written, each at most once."""
-    found: dict[str, str] = {}
-    if strength := STRENGTH.search(folded):
-        unit = f"{strength[2]}/{strength[3].strip()}" if strength[3] else strength[2]
-        found["strength"] = f"{strength[1].replace(',', '')} {unit}"
-    for token, _, _ in tokens:
-        for name, table in (("form", _FORMS), ("route", _ROUTES), ("frequency", _FREQUENCIES)):
-            if token in table:
-                found.setdefault(name, table[token])
-    return tuple(found.items())
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(t for t, _, _ in raw_tokens(fold(name.replace("-", " ").replace("/", " "))[0]))

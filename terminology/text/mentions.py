@@ -6,11 +6,12 @@ the raw text (one pass, hash look-ups of token windows; abbreviations, plurals a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from terminology.text.context import SENTENCE_END
 from terminology.text.index import SOURCES, PhraseIndex
+from terminology.text.patterns import NUMBERED
 from terminology.text.shorthand import Shorthand
 from terminology.text.words import BOUNDARIES, Canon
 
@@ -28,6 +29,7 @@ _PROSE_WORDS = frozenset(
 )  # fmt: skip
 _MAX_LIST_ITEM = 10
 _SPLITTERS = frozenset(("and", "&", "+"))
+_CAUSES = frozenset(("2/2", "d/t", "b/c", "2/t"))
 _WITH = frozenset(("with", "w/", "w", "c"))
 
 
@@ -62,6 +64,33 @@ def sentences(same: str, tokens: Sequence[Token]) -> list[Sentence]:
             first = index
     if first < len(tokens):
         found.append(Sentence(first, len(tokens), _is_prose(tokens[first:])))
+    return found
+
+
+def without_numbers(text: str) -> str:
+    """ "1. Asthma 2. Depression": the numbers of a list, counted from 1, become line ends. Same length."""
+    found: list[str] = []
+    last, expected = 0, 1
+    for match in NUMBERED.finditer(text):
+        if int(match[1]) == expected:
+            found += [text[last : match.start()], "\n", " " * (match.end() - match.start() - 1)]
+            last, expected = match.end(), expected + 1
+    return "".join((*found, text[last:])) if expected > 2 else text
+
+
+def unslashed(tokens: Sequence[Token], known: Callable[[str], bool]) -> list[Token]:
+    """ "htn/hld/dm2": tokens of their own with commas between, where every part is known and the whole is not."""
+    found: list[Token] = []
+    for token, start, end in tokens:
+        names = token.split("/")
+        if len(names) < 2 or known(token) or not all(len(n) > 1 and known(n) for n in names):
+            found.append((token, start, end))
+            continue
+        for place, name in enumerate(names):
+            if place:
+                found.append((",", start - 1, start))
+            found.append((name, start, start + len(name)))
+            start += len(name) + 1
     return found
 
 
@@ -102,6 +131,17 @@ def parts(tokens: Sequence[Token], first: int, last: int) -> list[tuple[int, int
             start = index + 1
     found.append((start, last))
     return [(a, b) for a, b in found if b > a]
+
+
+def causes(tokens: Sequence[Token], first: int, last: int) -> list[tuple[int, int]]:
+    """An item split at "2/2", "d/t" and the like ("cirrhosis 2/2 hep C")."""
+    found: list[tuple[int, int]] = []
+    start = first
+    for index in range(first + 1, last - 1):
+        if tokens[index][0] in _CAUSES:
+            found.append((start, index))
+            start = index + 1
+    return [(a, b) for a, b in (*found, (start, last)) if b > a]
 
 
 def has_with(tokens: Sequence[Token], first: int, last: int) -> bool:

@@ -87,6 +87,10 @@ class ProblemEngine(Engine):
             return abstention(text, self.kind, "only a cue, no condition", self.release, span=span)
         ranked = self._headed(same, tokens[mention.first : mention.last])
         whole = self._whole(same, tokens, ranked) if len(tokens) > mention.last - mention.first else None
+        if whole is not None and mention.assertion == "absent" and mention.first > 0:
+            said = self.ranker.index.texts[whole.leaves[0].term].lower()
+            if not said.startswith(tokens[0][0]):
+                whole = None  # "no N/V" denies both; it is not "vomiting without nausea"
         if whole is not None:
             ranked, mention = whole, replace(mention, assertion=_whole_assertion(mention.assertion))
         return self._asserted(text, span, mention, ranked, whole is not None)

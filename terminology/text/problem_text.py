@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 from terminology.decision import Assertion, CodingDecision
 from terminology.text.combinations import checked
 from terminology.text.context import Hit
-from terminology.text.mentions import Scanner, Sentence, has_with, items, parts, sentences
+from terminology.text.mentions import (
+    Scanner,
+    Sentence,
+    causes,
+    has_with,
+    items,
+    parts,
+    sentences,
+    unslashed,
+    without_numbers,
+)
 from terminology.text.normalise import fold, original_span, raw_tokens
 from terminology.text.sections import section_of
 
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
 
 Token = tuple[str, int, int]
 _SURE = 0.9  # a whole item with this score is not taken apart
+_LIKELY = 0.6
 _MEMO = 50_000
 
 
@@ -31,8 +42,9 @@ class ProblemText:
     def code_all(self, text: str) -> tuple[CodingDecision, ...]:
         """Decisions in order of their spans, which point into `text`."""
         folded, offsets = fold(text)
-        same = text if offsets is None else folded
-        tokens = raw_tokens(folded)
+        folded = without_numbers(folded)
+        same = without_numbers(text) if offsets is None else folded
+        tokens = unslashed(raw_tokens(folded), self._known)
         found: list[CodingDecision] = []
         section = ""
         for sentence in sentences(same, tokens):
@@ -42,6 +54,10 @@ class ProblemText:
                 found += self._sentence(same, tokens[rest.first : rest.last], rest, section)
         placed = (replace(d, text=text, span=original_span(d.span, offsets)) for d in found)
         return checked(tuple(placed), self._engine.answers.notes, self._engine.ranker.index.codes)
+
+    def _known(self, word: str) -> bool:
+        ranker = self._engine.ranker
+        return ranker.shorthand.knows(word) or word in ranker.index.literal
 
     def _sentence(
         self, same: str, tokens: Sequence[Token], sentence: Sentence, section: str
@@ -73,7 +89,8 @@ class ProblemText:
         whole = self._mention(same, tokens, first, last, hits, section)
         ranges = parts(tokens, first, last)
         if len(ranges) == 1:
-            return [whole]
+            because = causes(tokens, first, last)
+            return [whole] if len(because) == 1 else self._causes(same, tokens, whole, because, hits, section)
         pieces = [self._mention(same, tokens, a, b, hits, section) for a, b in ranges]
         if whole.chosen and whole.candidates[0].score >= _SURE:
             if not has_with(tokens, first, last):
@@ -83,6 +100,16 @@ class ProblemText:
             return pieces
         if whole.chosen:
             return [whole]
+        return [p for p in pieces if p.chosen] or [whole]
+
+    def _causes(
+        self, same: str, tokens: Sequence[Token], whole: CodingDecision, ranges: Sequence[tuple[int, int]],
+        hits: Sequence[Hit], section: str,
+    ) -> list[CodingDecision]:  # fmt: skip
+        """ "cirrhosis 2/2 hep C": both, where no code says it in one."""
+        if whole.chosen and whole.confidence >= _LIKELY:
+            return [whole]
+        pieces = [self._mention(same, tokens, a, b, hits, section) for a, b in ranges]
         return [p for p in pieces if p.chosen] or [whole]
 
     def _asked(self, whole: CodingDecision, piece: CodingDecision) -> bool:

@@ -39,6 +39,10 @@ class Shorthand:
             words = key.split()
             self._first[words[0]] = max(self._first.get(words[0], 0), len(words))
 
+    def knows(self, word: str) -> bool:
+        """Whether `word` is shorthand for something."""
+        return word in self._senses
+
     def readings(self, tokens: Sequence[tuple[str, int, int]], original: str) -> list[Reading]:
         """`tokens` as of normalise.raw_tokens; `original` is the text as typed, for capitals."""
         readings = [Reading((), 1.0, ())]

@@ -41,3 +41,26 @@ def test_allergies_name_the_ingredient(coder: TextCoder) -> None:
 def test_social(coder: TextCoder) -> None:
     assert coder.code("homeless", "social").chosen[0].code == "Z59.00"
     assert coder.code("never smoker", "social").assertion == "present"
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "strength"),
+    [
+        ("Lipitor 20", ["atorvastatin"], "20 mg"),  # milligrams assumed, and said so
+        ("Norco 10-325", ["acetaminophen", "hydrocodone"], "10/325 mg"),
+        ("semaglutide 1mg/0.75ml pen", ["semaglutide"], "1 mg/0.75 mL"),
+        ("Lantus 100 u/ml", ["insulin glargine"], "100 units/mL"),
+        ("levothyroxine 88", ["levothyroxine"], "88"),  # micrograms are meant: no unit is made up
+        ("azithro 250", ["azithromycin"], "250 mg"),
+        ("KCl 20 mEq", ["potassium chloride"], "20 mEq"),
+    ],
+)
+def test_strengths(coder: TextCoder, text: str, names: list[str], strength: str) -> None:
+    details = coder.code(text, "drug").details
+    assert {v for k, v in details if k == "ingredient"} == set(names)
+    assert dict(details)["strength"] == strength
+
+
+def test_a_bare_number_is_said_to_be_assumed(coder: TextCoder) -> None:
+    assert dict(coder.code("Lipitor 20", "drug").details)["strength-unit"].startswith("mg assumed")
+    assert "strength" not in dict(coder.code("Lipitor, 2 tabs", "drug").details)
