@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,16 +17,20 @@ from fhir_twin.assimilation import build_twin
 from fhir_twin.coding import code_chart
 from fhir_twin.errors import InvalidInput, Issue
 from fhir_twin.fhir.definitions import PLAN_ID, canonical
+from fhir_twin.fhir.drafts import as_if_signed
 from fhir_twin.fhir.read import read_chart
 from fhir_twin.fhir.write import write_plan
 from fhir_twin.fhir.write_context import WriteOptions
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.chart import Chart, Completeness
 from fhir_twin.model.coded import CodedChart
+from fhir_twin.model.orders import OrderRemark
 from fhir_twin.model.plan import Plan
 from fhir_twin.model.scenario import Proposals, Trajectory
 from fhir_twin.model.twin import Twin
 from fhir_twin.recommendation import recommend
+from fhir_twin.recommendation.case import make_case
+from fhir_twin.recommendation.orders import judge_orders
 from fhir_twin.rules.consent import consent_refusal, without_record
 from fhir_twin.simulation import propose_scenarios, simulate
 
@@ -67,12 +71,14 @@ def run(
     completeness: tuple[Completeness, ...] = (),
     base: str = "urn:fhir-twin",
     label: str = LABEL,
+    write: bool = True,
 ) -> Run:
     """One patient's Bundle to a Plan and its output Bundle.
 
     as_of: timezone-aware; what is later is not looked at. patient: the id the Bundle must be about ("" = the
     only Patient in it). base: the FHIR server's base, part of the output's identifiers. label: security
-    label of what is written (AI-1). Raises InvalidInput when the Bundle holds no usable Patient or another one's."""
+    label of what is written (AI-1). write: False leaves `output` empty (a card needs only the plan).
+    Raises InvalidInput when the Bundle holds no usable Patient or another one's."""
     if as_of.tzinfo is None:
         raise InvalidInput("as_of needs a time zone")
     clock = _Clock()
@@ -96,8 +102,35 @@ def run(
         ),
     )
     options = WriteOptions(label=label, instantiates=canonical("PlanDefinition", PLAN_ID, k.version))
-    output = clock.time("write", lambda: write_plan(plan, base=base, options=options))
+    output = clock.time("write", lambda: write_plan(plan, base=base, options=options)) if write else {}
     return Run(chart, coded, twin, proposals, trajectories, plan, output, tuple(clock.spent))
+
+
+def judge_drafts(
+    done: Run, patient: dict[str, Any], drafts: Sequence[dict[str, Any]], knowledge: Knowledge
+) -> tuple[OrderRemark, ...]:
+    """What is to be said of draft orders (R4 resources) before they are signed, against the run on the record.
+
+    patient: the Patient resource. drafts: MedicationRequests with an id, and the Medications that they name. They are
+    read as if they were in force. A plan that was refused judges nothing: see `done.plan.refused`."""
+    if done.plan.refused:
+        return ()
+    k = knowledge
+    renewed = {f"MedicationRequest/{d['id']}" for d in drafts if d.get("priorPrescription")}
+    entries = [{"resource": r} for r in (patient, *(as_if_signed(d) for d in drafts))]
+    bundle: Bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    chart = read_chart(bundle, done.chart.as_of)
+    coded = code_chart(chart, k.coder, k.concept_maps)
+    found = tuple(
+        replace(m, medication=replace(m.medication, flags=(*m.medication.flags, "renewal")))
+        if m.medication.source in renewed
+        else m
+        for m in coded.medications
+    )
+    case = make_case(
+        *(done.coded, done.twin, done.proposals, done.trajectories, k.interventions, k.guidelines, k.safety)
+    )
+    return judge_orders(case, found, done.plan)
 
 
 class _Clock:
