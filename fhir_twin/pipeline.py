@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from fhir_twin.assimilation import build_twin
@@ -104,6 +104,31 @@ def run(
     options = WriteOptions(label=label, instantiates=canonical("PlanDefinition", PLAN_ID, k.version))
     output = clock.time("write", lambda: write_plan(plan, base=base, options=options)) if write else {}
     return Run(chart, coded, twin, proposals, trajectories, plan, output, tuple(clock.spent))
+
+
+def warm_up(knowledge: Knowledge) -> None:
+    """Run once on a made-up adult, so that what is built at the first use is there before the first patient."""
+    person = {"resourceType": "Patient", "id": "warm-up", "birthDate": "1960-01-01", "gender": "female"}
+    problem = {
+        "resourceType": "Condition",
+        "id": "c",
+        "subject": {"reference": "Patient/warm-up"},
+        "code": {"text": "HTN"},
+    }
+    drug = {
+        "resourceType": "MedicationRequest",
+        "id": "m",
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": "Patient/warm-up"},
+        "medicationCodeableConcept": {"text": "lisinopril 10 mg"},
+    }
+    entries = [{"resource": r} for r in (person, problem, drug)]
+    run(
+        {"resourceType": "Bundle", "type": "collection", "entry": entries},
+        knowledge,
+        datetime(2026, 1, 1, tzinfo=UTC),
+    )
 
 
 def judge_drafts(

@@ -9,6 +9,7 @@ from typing import Any
 
 from fhir_twin import log
 from fhir_twin.cli import add_settings
+from fhir_twin.pipeline import warm_up
 from fhir_twin.settings import OPTIONS, Settings, load_settings
 from fhir_twin.web import create_app
 from fhir_twin.wiring import open_library, open_service
@@ -26,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     log.set_up(settings.text("log_level"))
     service = open_service(settings, wait_for_server=True)
     app = create_app(service, settings, lambda: open_library(settings), open_settings_store(settings))
+    warm_up(service.knowledge)  # before the workers are forked, so that they share what it builds
     host, port = settings.text("host"), settings.integer("port")
     print(
         f"fhir-twin serves http://{host}:{port}/ for {settings.text('server')}", file=sys.stderr, flush=True

@@ -43,5 +43,3 @@ def _only_on_server(reference: Json) -> Json | None:
         return reference
     kept = {k: v for k, v in reference.items() if k != "reference"}
     return kept if "identifier" in kept else None
-
-

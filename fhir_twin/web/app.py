@@ -22,6 +22,7 @@ from fhir_twin.settings import Settings
 from fhir_twin.storage.store import Store
 from fhir_twin.web import (
     api,
+    cds_hooks,
     facade,
     headers,
     pages,
@@ -37,8 +38,8 @@ from fhir_twin.web.answers import outcome_response
 from fhir_twin.worker.notices import Inbox
 from terminology import Terminology
 
-# They ask for more than a key: a launch's state and cookie, a subscription's secret.
-OWN_GUARD = frozenset({smart_launch.blueprint.name, subscriptions.blueprint.name})
+# They ask for something else than a key: a launch's state and cookie, a JWT, a subscription's secret.
+OWN_GUARD = frozenset({smart_launch.blueprint.name, cds_hooks.blueprint.name, subscriptions.blueprint.name})
 OPEN_ROUTES = frozenset({"api.health", "api.metadata", "static"})
 
 
@@ -75,9 +76,13 @@ def create_app(
     }
     app.extensions["fhir-twin"]["frame_ancestors"] = headers.frame_ancestors(settings)
     app.extensions["fhir-twin"]["smart"] = smart_parts.make_parts(settings)
+    registry = app.extensions["fhir-twin"]["smart"].registry
+    unsigned = registry.unsigned_cds or not (registry.clients or key)
+    cds_hooks.install(app, unsigned=here and unsigned, key_given=lambda: bool(key) and _key_given(key))
     session.install(app)
     session_access.install(app)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(cds_hooks.blueprint)
     app.register_blueprint(facade.blueprint)
     app.register_blueprint(terminology_ops.blueprint)
     app.register_blueprint(pages.blueprint)
@@ -111,10 +116,14 @@ def _admit(key: str) -> None:
         return
     if "tag" in (request.view_args or {}):
         return  # addresses of a session ask for the session (session.session_page)
+    if not _key_given(key):
+        raise LoginRequired("this service wants its API key: X-API-Key, or Authorization: Bearer")
+
+
+def _key_given(key: str) -> bool:
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     given = request.headers.get("X-API-Key") or (bearer if scheme.lower() == "bearer" else "")
-    if not hmac.compare_digest(given.encode(), key.encode()):
-        raise LoginRequired("this service wants its API key: X-API-Key, or Authorization: Bearer")
+    return hmac.compare_digest(given.encode(), key.encode())
 
 
 def _known_error(error: TwinError) -> Response:

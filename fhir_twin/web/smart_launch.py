@@ -112,6 +112,7 @@ def about(session: PageSession) -> Response:
             "denied": session.denied,
             "withheld": session.withheld,
             "notes": session.notes,
+            "app_context": session.app_context,
         }
     )
 

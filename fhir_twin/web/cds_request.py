@@ -1,0 +1,166 @@
+"""A CDS Hooks call, read strictly where it matters and leniently elsewhere (CH-2, CH-3, D13)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from fhir_twin.errors import InvalidInput
+from fhir_twin.fhir.drafts import DRUG_ORDER
+from fhir_twin.fhir.parse import parse_json
+from fhir_twin.transport.urls import ID
+from fhir_twin.web.cds_services import CdsService
+
+Resource = dict[str, Any]
+_TYPES = ("application/json", "application/fhir+json")
+_USER = re.compile(r"[A-Za-z]{1,40}/[A-Za-z0-9\-.]{1,64}\Z")
+_ORDER_HOOKS = ("order-select", "order-sign")
+MOST_ORDERS = 50
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Access:
+    """fhirAuthorization. scope: None when the client did not say."""
+
+    token: str
+    scope: str | None
+    patient: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HookCall:
+    """prefetch: as sent; a missing key is not the same as null. orders: draft orders to judge (order hooks), the
+    selected ones only on order-select; all_orders: everything in draftOrders."""
+
+    service: CdsService
+    hook_instance: str
+    patient: str
+    user: str
+    encounter: str
+    server: str
+    access: Access | None
+    prefetch: dict[str, Any]
+    orders: tuple[Resource, ...] = ()
+    all_orders: tuple[Resource, ...] = ()
+    intents: frozenset[str] = field(default_factory=frozenset)
+
+
+def read_call(service: CdsService) -> HookCall:
+    """The request's body. Raises UnsupportedMediaType (415) and InvalidInput (400), which quote nothing."""
+    if request.mimetype not in _TYPES or request.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnsupportedMediaType
+    body = parse_json(request.get_data(), what="request body")
+    if not isinstance(body, dict):
+        raise InvalidInput("the body must be a JSON object")
+    if body.get("hook") != service.hook:
+        raise InvalidInput(f"this service is for the hook {service.hook}")
+    instance = body.get("hookInstance")
+    if not isinstance(instance, str) or not 0 < len(instance) <= 200:
+        raise InvalidInput("hookInstance is missing")
+    context = body.get("context")
+    if not isinstance(context, dict):
+        raise InvalidInput("context is missing")
+    prefetch = body.get("prefetch")
+    if prefetch is not None and not isinstance(prefetch, dict):
+        raise InvalidInput("prefetch must be an object")
+    patient = _patient(context.get("patientId"))
+    chosen, everything = _orders(service.hook, context, patient)
+    return HookCall(
+        service=service,
+        hook_instance=instance,
+        patient=patient,
+        user=_user(context.get("userId")),
+        encounter=_optional_id(context.get("encounterId")),
+        server=_text(body.get("fhirServer"), "fhirServer"),
+        access=_access(body.get("fhirAuthorization")),
+        prefetch=prefetch or {},
+        orders=chosen,
+        all_orders=everything,
+        intents=frozenset(str(o.get("intent")) for o in chosen if isinstance(o.get("intent"), str)),
+    )
+
+
+def _patient(value: Any) -> str:
+    text = value.removeprefix("Patient/") if isinstance(value, str) else ""
+    if not ID.match(text):
+        raise InvalidInput("context.patientId is missing, or no id")
+    return text
+
+
+def _user(value: Any) -> str:
+    if not isinstance(value, str) or not _USER.match(value):
+        raise InvalidInput("context.userId is missing, or no reference such as Practitioner/1")
+    return value
+
+
+def _optional_id(value: Any) -> str:
+    text = value.removeprefix("Encounter/") if isinstance(value, str) else ""
+    return text if ID.match(text) else ""
+
+
+def _text(value: Any, name: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{name} must be text")
+    return value
+
+
+def _access(value: Any) -> Access | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not isinstance(value.get("access_token"), str):
+        raise InvalidInput("fhirAuthorization has no access_token")
+    if str(value.get("token_type", "Bearer")).lower() != "bearer":
+        raise InvalidInput("fhirAuthorization.token_type must be Bearer")
+    scope = value.get("scope")
+    patient = value.get("patient")
+    return Access(
+        value["access_token"],
+        scope if isinstance(scope, str) and scope.strip() else None,
+        patient.removeprefix("Patient/") if isinstance(patient, str) else "",
+    )
+
+
+def _orders(
+    hook: str, context: dict[str, Any], patient: str
+) -> tuple[tuple[Resource, ...], tuple[Resource, ...]]:
+    """(what to judge, all of draftOrders). Each order gets an id when it has none; it must be this patient's."""
+    if hook not in _ORDER_HOOKS:
+        return (), ()
+    bundle = context.get("draftOrders")
+    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
+        raise InvalidInput("context.draftOrders must be a Bundle")
+    entries = bundle.get("entry")
+    found = [e.get("resource") for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+    everything = tuple(_ours(r, number, patient) for number, r in enumerate(found) if isinstance(r, dict))
+    if len(everything) > MOST_ORDERS:
+        raise InvalidInput(f"more than {MOST_ORDERS} draft orders")
+    drugs = tuple(r for r in everything if r.get("resourceType") == DRUG_ORDER)
+    if hook == "order-sign":
+        return drugs, everything
+    selected = context.get("selections")
+    if not isinstance(selected, list) or not all(isinstance(s, str) for s in selected):
+        raise InvalidInput("context.selections must be a list of references")
+    names = {s.split("/_history/")[0].strip("/") for s in selected}
+    return tuple(d for d in drugs if f"{DRUG_ORDER}/{d['id']}" in names or d["id"] in names), everything
+
+
+def _ours(resource: Resource, number: int, patient: str) -> Resource:
+    id_ = resource.get("id")
+    if id_ is not None and (not isinstance(id_, str) or not ID.match(id_)):
+        raise InvalidInput("a draft order has an id that is none")
+    subject = resource.get("subject")
+    reference = subject.get("reference") if isinstance(subject, dict) else None
+    if isinstance(reference, str):
+        parts = reference.split("/_history/")[0].split("/")
+        if len(parts) >= 2 and parts[-2] == "Patient" and parts[-1] != patient:
+            raise InvalidInput("a draft order is about another patient than the context")
+    named = {**resource, "id": id_ or f"draft-{number + 1}"}
+    if resource.get("resourceType") != "Medication":
+        named["subject"] = {"reference": f"Patient/{patient}"}
+    return named
