@@ -31,6 +31,9 @@ from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.coded import CodedChart
 from fhir_twin.model.twin import Array
 
+# biomarker, z, age at the value, setting, sex, race, day
+Row = tuple[str, float, float, str, str, str, str]
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Residuals:
@@ -108,10 +111,10 @@ def monitor(found: Residuals, key: str, known: BiomarkerSet) -> dict[str, tuple[
 
 def residuals(charts: Iterable[CodedChart], known: BiomarkerSet) -> Residuals:
     """One-step-ahead residuals of all values that had a value of the same biomarker before them."""
-    rows: list[tuple[str, float, float, str, str, str]] = []
+    rows: list[Row] = []
     for coded in charts:
         rows += _of_chart(coded, known)
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 6
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 7
     return Residuals(
         tuple(columns[0]),
         np.array(columns[1], dtype=np.float64),
@@ -122,7 +125,16 @@ def residuals(charts: Iterable[CodedChart], known: BiomarkerSet) -> Residuals:
     )
 
 
-def _of_chart(coded: CodedChart, known: BiomarkerSet) -> list[tuple[str, float, float, str, str, str]]:
+def residual_rows(coded: CodedChart, known: BiomarkerSet) -> list[tuple[str, float, bool, float, str, str]]:
+    """One patient's residuals: (biomarker, z, inside the 80 % interval in use, age, setting, day of the value)."""
+    rows = []
+    for key, z, age, setting, _, _, day in _of_chart(coded, known):
+        low, high = quantile_scores(known.calibration, key, np.array([[age]]), (setting,), (0.1, 0.9))[0, 0]
+        rows.append((key, float(z), bool(low <= z <= high), float(age), setting, day))
+    return rows
+
+
+def _of_chart(coded: CodedChart, known: BiomarkerSet) -> list[Row]:
     profile = build_profile(coded)
     if refusal(profile) in WITHOUT_STATE:
         return []
@@ -136,7 +148,7 @@ def _of_chart(coded: CodedChart, known: BiomarkerSet) -> list[tuple[str, float, 
     memory = start_memory(known, profile, age, reference, terms)
     result = advance(memory, groups, known, profile, years(coded.chart.as_of))
     seen: set[int] = set()
-    rows: list[tuple[str, float, float, str, str, str]] = []
+    rows: list[Row] = []
     for group, effect in zip(groups, result.traces, strict=True):
         if group.side == 0 and group.row in seen:
             point = points[group.members[0]]
@@ -149,6 +161,7 @@ def _of_chart(coded: CodedChart, known: BiomarkerSet) -> list[tuple[str, float, 
                     point.setting,
                     profile.sex or "sex unknown",
                     coded.chart.patient.race,
+                    point.time.date().isoformat() if point.time is not None else "",
                 )
             )
         seen.add(group.row)

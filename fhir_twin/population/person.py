@@ -1,0 +1,149 @@
+"""One patient's resources -> that patient's rows. The pipeline is the same as for a single patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import sqrt
+from typing import Any
+
+from fhir_twin.assimilation.calibration import residual_rows
+from fhir_twin.errors import TwinError
+from fhir_twin.knowledge import Knowledge
+from fhir_twin.model.guidelines import Ranking
+from fhir_twin.model.plan import Plan, Recommendation
+from fhir_twin.pipeline import Run, run
+from fhir_twin.population.observed import observed
+from fhir_twin.population.synth_fhir import DEPRIVATION
+from fhir_twin.population.tables import Rows, empty
+from fhir_twin.recommendation.rank import counted
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is the same for every patient of a run. index: predictions are made from what was known then, and what
+    happened until `as_of` is observed ("" = no such look back). deprivation: extension url."""
+
+    as_of: str
+    index: str = ""
+    deprivation: str = DEPRIVATION
+    residuals: bool = True
+
+    @property
+    def moment(self) -> datetime:
+        return _moment(self.index or self.as_of)
+
+    @property
+    def until(self) -> datetime:
+        return _moment(self.as_of)
+
+
+def _moment(text: str) -> datetime:
+    when = datetime.fromisoformat(text)
+    if len(text) <= 10:
+        when = when.replace(hour=23, minute=59, second=59)
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def person(patient: str, resources: Sequence[Resource], knowledge: Knowledge, task: Task) -> Rows:
+    """Rows of one patient. A patient that cannot be read is a row with state "failed" and a safe reason."""
+    rows = empty()
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in resources]}
+    try:
+        done = run(bundle, knowledge, task.moment, patient=patient, write=False)
+        seen = observed(bundle, knowledge, task.moment, task.until, patient) if task.index else ()
+    except TwinError as error:
+        rows["patients"].append(_failed(patient, error.message, resources))
+        return rows
+    except Exception as error:  # noqa: BLE001 - one of many: it is told by its kind, the rest goes on
+        reason = f"an error of ours ({type(error).__name__})"
+        rows["patients"].append(_failed(patient, reason, resources))
+        return rows
+    rows["patients"].append(_patient(patient, done, resources, task))
+    if done.plan.refused:
+        return rows
+    _fill(rows, patient, done, knowledge)
+    if task.residuals:
+        scores = residual_rows(done.coded, knowledge.biomarkers)
+        rows["residuals"] += [(patient, *row) for row in scores]
+    rows["observed"] += [(patient, o.outcome, o.event, o.years) for o in seen]
+    return rows
+
+
+def _failed(patient: str, reason: str, resources: Sequence[Resource]) -> tuple[Any, ...]:
+    return (patient, "failed", reason, None, "", "", "", "", "", "", "", len(resources), 0, 0)
+
+
+def _patient(patient: str, done: Run, resources: Sequence[Resource], task: Task) -> tuple[Any, ...]:
+    chart, profile, plan = done.chart, done.twin.profile, done.plan
+    return (
+        patient,
+        "refused" if plan.refused else "ok",
+        plan.refused,
+        profile.age,
+        chart.patient.sex,
+        chart.patient.race,
+        chart.patient.ethnicity,
+        chart.patient.language,
+        _deprivation(resources, task.deprivation),
+        profile.smoking,
+        " ".join(sorted(profile.groups)),
+        len(resources),
+        len(chart.measurements),
+        len(done.issues),
+    )
+
+
+def _deprivation(resources: Sequence[Resource], url: str) -> str:
+    """The value of the extension on the Patient, as text; "" = not recorded."""
+    for resource in resources:
+        if resource.get("resourceType") == "Patient":
+            for extension in resource.get("extension") or ():
+                if isinstance(extension, dict) and extension.get("url") == url:
+                    return str(next((v for k, v in extension.items() if k.startswith("value")), ""))
+    return ""
+
+
+def _fill(rows: Rows, patient: str, done: Run, knowledge: Knowledge) -> None:
+    plan = done.plan
+    for e in plan.estimates:
+        last = e.last.date().isoformat() if e.last else None
+        rows["estimates"].append(
+            (patient, e.biomarker, e.unit, e.mean, e.low, e.high, e.basis, e.observations, last)
+        )
+    rows["risks"] += [
+        (patient, r.outcome, r.horizon_years, r.probability, r.low, r.high, r.equation) for r in plan.risks
+    ]
+    rows["proposals"] += [_proposal(patient, r, knowledge.guidelines.ranking) for r in plan.recommendations]
+    rows["gaps"] += _gaps(patient, plan)
+
+
+def _proposal(patient: str, r: Recommendation, ranking: Ranking) -> tuple[Any, ...]:
+    """Its worth on the plan's own scale (weighted events), and the outcome that matters most to it."""
+    changes, weights = counted(r.changes, ranking), ranking.weights
+    told: tuple[Any, ...] = (None, None, None, "", None, None, None, None)
+    if changes:
+        worth = -sum(weights[c.outcome] * c.difference for c in changes)
+        half = sqrt(sum((weights[c.outcome] * (c.high - c.low) / 2.0) ** 2 for c in changes))
+        lead = max(changes, key=lambda c: (abs(weights[c.outcome] * c.difference), c.outcome))
+        told = (
+            worth, worth - half, worth + half, lead.outcome, lead.horizon_years, -lead.difference, -lead.high,
+            -lead.low,
+        )  # fmt: skip
+    why = " ".join(reason.text for reason in r.why[:2])
+    return (patient, r.rank, r.key, r.kind, r.title, *told, r.certainty, r.strength, why)
+
+
+def _gaps(patient: str, plan: Plan) -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = [(patient, "question", q.key, "", q.text) for q in plan.questions]
+    found += [
+        (patient, "due", r.key, "", r.title)
+        for r in plan.recommendations
+        if r.kind in ("screening", "test") and not r.changes
+    ]
+    found += [(patient, "finding", f.key, f.severity, f.text) for f in plan.findings]
+    found += [(patient, "limit", "", "", text) for text in plan.limits]
+    return found
