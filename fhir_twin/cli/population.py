@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Reads every patient of a bulk export and writes twins, risks, proposals and gaps. A stopped or killed run "
-        "goes on where it was when the same command is given again. Bad lines go to quarantine.csv with file, offset and reason."
+        "goes on where it was when the same command is given again. Bad lines go to quarantine.csv with "
+        "file, offset and reason."
     )
     parser.add_argument(
         "--input", required=True, metavar="DIR", type=Path, help="folder of .ndjson or .ndjson.gz files"

@@ -121,12 +121,14 @@ def _trial(
     result = run_trial(arguments.cohort, protocol, pool, overlay=overlay, cache=cache, progress=progress)
     _save(arguments, trial_html(result, [("knowledge", knowledge.version)]), result)
     print(
-        f"{result.screened:,} screened, {result.eligible:,} eligible, {result.usable:,} with a forecast of {protocol.primary}"
+        f"{result.screened:,} screened, {result.eligible:,} eligible, "
+        f"{result.usable:,} with a forecast of {protocol.primary}"
     )
     for e in result.events:
         i = e.unadjusted.ratio
         print(
-            f"{e.outcome}, {e.arm}: hazard ratio {i.value:.2f} ({i.low:.2f}-{i.high:.2f}), power {100 * e.unadjusted.power:.0f} %"
+            f"{e.outcome}, {e.arm}: hazard ratio {i.value:.2f} ({i.low:.2f}-{i.high:.2f}), "
+            f"power {100 * e.unadjusted.power:.0f} %"
         )
     for m in result.means:
         i = m.difference

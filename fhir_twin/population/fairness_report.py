@@ -42,7 +42,8 @@ def _summary(found: Fairness) -> Section:
     rows += [(r.dimension, r.group, str(r.people), flag) for r, flag in flagged]
     text = (
         "A group is named here when its interval does not hold the value of everybody together. With this many "
-        "groups and measures a few are named by chance alone; look at the size of the difference below. Differences in proposals "
+        "groups and measures a few are named by chance alone; look at the size of the difference below. "
+        "Differences in proposals "
         "may be right (age and disease differ between groups) and must be judged, not levelled."
     )
     flag = f"{len(flagged)} differences beyond chance" if flagged else "No group differs beyond chance."
@@ -82,7 +83,8 @@ def _calibration(found: Fairness) -> Section:
         figures.append(("calibration by groups of risk", plots.calibration(title, found.deciles)))
     text = (
         f"Events after the index date against what the risk equation expected over each person's own follow-up "
-        f"(mean {found.followed:.1f} years). 1 is right; above 1 the risk is told too low. A site recalibrates with its own data."
+        f"(mean {found.followed:.1f} years). 1 is right; above 1 the risk is told too low. A site "
+        f"recalibrates with its own data."
     )
     return Section("Calibration", text, rows, figures)
 
@@ -152,7 +154,8 @@ def _method(found: Fairness) -> Section:
     text = (
         "Shares: Wilson intervals. Observed/expected: exact Poisson interval of the observed count; expected = sum of "
         "each person's hazard over the time followed (to the event, death or the end of the record). C: spread between "
-        "cases plus spread between controls. Coverage: ratio estimator with the variance between patients. Groups too small are "
+        "cases plus spread between controls. Coverage: ratio estimator with the variance between patients. "
+        "Groups too small are "
         "suppressed, and the next smallest with them if only one would be. "
     )
     return Section("How this was computed", text + " ".join(found.notes))

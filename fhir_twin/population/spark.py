@@ -1,7 +1,7 @@
 """Spark as an executor: the same two functions as an RDD map, and as `mapInArrow` over a table that the user has.
 
-Extra `fhir-twin[spark]` (pyspark 4). The session is the one that is there (a cluster's), else a local one. Files must lie
-where every worker sees them. The digest of a run is the same as with the local pool."""
+Extra `fhir-twin[spark]` (pyspark 4). The session is the one that is there (a cluster's), else a local one.
+Files must lie where every worker sees them. The digest of a run is the same as with the local pool."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def session(workers: int = 2) -> SparkSession:
 
 
 class SparkExecutor:
-    """`map` as one Spark job, a task per partition; a task that fails is retried by Spark, which is harmless here. All answers
-    come at the end of the job (they are small): Spark's own page shows the progress."""
+    """`map` as one Spark job, a task per partition; a task that fails is retried by Spark, which is harmless
+    here. All answers come at the end of the job (they are small): Spark's own page shows the progress."""
 
     def __init__(self, workers: int = 2) -> None:
         self.workers = workers
@@ -64,9 +64,7 @@ def twins_of(table: DataFrame, task: Task, result: str, *, overlay: str = "", ca
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         knowledge = knowledge_of(overlay, cache)
         for batch in batches:
-            for patient, lines in zip(
-                batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True
-            ):
+            for patient, lines in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
                 resources = [_resource(line) for line in sorted(lines)]
                 found = person(patient, [r for r in resources if r is not None], knowledge, task)
                 yield tables.batch(result, found[result])

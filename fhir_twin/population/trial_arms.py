@@ -1,6 +1,8 @@
-"""Who of a cohort may take part, and what the twin forecasts for each of them under each arm: one pass over the buckets.
+"""Who of a cohort may take part, and what the twin forecasts for each of them under each arm: one pass over
+the buckets.
 
-For every eligible person and outcome: probability within the follow-up under control (mean), and the difference under each
+For every eligible person and outcome: probability within the follow-up under control (mean), and the
+difference under each
 other arm in a number of common parameter draws. The draws are shared by all people: draw d is one possible world."""
 
 from __future__ import annotations
@@ -146,7 +148,7 @@ def forecasts(twin: Twin, protocol: Protocol, knowledge: Knowledge) -> list[tupl
         *(Scenario(f"arm-{n}", a.name, a.choices, years) for n, a in enumerate(protocol.arms) if n),
     )
     runs = simulate(twin, scenarios, knowledge.biomarkers, knowledge.interventions, knowledge.outcomes)
-    if not runs or not _risky(twin, protocol, knowledge, runs[0]):
+    if not runs or not _risky(twin, protocol, knowledge):
         return None
     base = {
         r.outcome: (r.probability, r.horizon_years) for r in runs[0].risks if r.horizon_years <= years + 1e-9
@@ -171,7 +173,7 @@ def _over(probability: float, stretch: float) -> float:
     return float(-np.expm1(stretch * np.log1p(-min(max(probability, 0.0), 1.0 - 1e-12))))
 
 
-def _risky(twin: Twin, protocol: Protocol, knowledge: Knowledge, now: Trajectory) -> bool:
+def _risky(twin: Twin, protocol: Protocol, knowledge: Knowledge) -> bool:
     if not protocol.eligibility.risk:
         return True
     (ten,) = simulate(

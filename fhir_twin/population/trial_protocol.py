@@ -1,4 +1,5 @@
-"""Trial protocols as TOML -> Protocol. Legend: mappings/trials/README.md. What does not fit is refused, naming the key."""
+"""Trial protocols as TOML -> Protocol. Legend: mappings/trials/README.md. What does not fit is refused, naming
+the key."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ Range = tuple[float | None, float | None]
 @dataclass(frozen=True, slots=True)
 class Eligibility:
     """Who may take part. Ranges are inclusive, None = open. has: condition groups, all of them; without: none of them;
-    takes, not_taking: drug classes or ingredients; biomarkers: the twin's personal estimate must lie inside (an estimate
-    without own measurements does not count); risk: of an outcome within ten years."""
+    takes, not_taking: drug classes or ingredients; biomarkers: the twin's personal estimate must lie inside
+    (an estimate without own measurements does not count); risk: of an outcome within ten years."""
 
     age: Range = (None, None)
     sex: str = ""
@@ -43,8 +44,8 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a real trial found: hazard ratio with its 95 % interval; circular: our own ratio rests on this trial, so that
-    meeting it proves nothing but the arithmetic."""
+    """What a real trial found: hazard ratio with its 95 % interval; circular: our own ratio rests on this
+    trial, so that meeting it proves nothing but the arithmetic."""
 
     ratio: float
     low: float

@@ -1,8 +1,11 @@
 """Replicas of published trials: does what we know give back what they found?
 
-A replica has the published control rate, arm sizes and follow-up; the effect comes from our own knowledge (trial ratio per
-unit of a biomarker, or an intervention's class ratio), with its uncertainty and onset. Predicted: the hazard ratio such a
-trial would find, with the middle 95 % over replicates. Met: the prediction's centre lies inside the published interval."""
+A replica has the published control rate, arm sizes and follow-up; the effect comes from our own knowledge
+(trial ratio per
+unit of a biomarker, or an intervention's class ratio), with its uncertainty and onset. Predicted: the hazard
+ratio such a
+trial would find, with the middle 95 % over replicates. Met: the prediction's centre lies inside the published
+interval."""
 
 from __future__ import annotations
 

@@ -61,18 +61,16 @@ def _events(e: EventResult, power: float) -> Section:
         ]
     if e.needed is not None:
         rows.append((f"participants for {100 * power:.0f} % power (Schoenfeld)", f"{e.needed:,}"))
-    figures = [
-        (f"share with {e.outcome} by arm", plots.curves(f"{e.outcome}: {e.arm} against control", "with the event (%)", e.curves))
-    ]  # fmt: skip
+    title = f"{e.outcome}: {e.arm} against control"
+    figures = [(f"share with {e.outcome} by arm", plots.curves(title, "with the event (%)", e.curves))]
     if e.subgroups:
         bars = [plots.Bar(f"{d}: {g} (n {n})", i) for d, g, n, i in e.subgroups]
-        figures.append(
-            ("hazard ratio by subgroup", plots.forest("Subgroups", "hazard ratio", bars, level=1.0, log=True))
-        )
+        forest = plots.forest("Subgroups", "hazard ratio", bars, level=1.0, log=True)
+        figures.append(("hazard ratio by subgroup", forest))
         rows += [(f"subgroup {d}: {g} ({n} people)", told(i)) for d, g, n, i in e.subgroups]
     text = (
-        "The adjusted ratio is conditional on the forecast and lies a little farther from 1 than the unadjusted one, as it "
-        "should (non-collapsibility). Subgroup ratios are what the model says, without sampling."
+        "The adjusted ratio is conditional on the forecast and lies a little farther from 1 than the unadjusted one, "
+        "as it should (non-collapsibility). Subgroup ratios are what the model says, without sampling."
     )
     return Section(f"{e.outcome}: {e.arm}", text, rows, figures)
 
@@ -90,9 +88,9 @@ def _means(m: MeanResult) -> Section:
 
 def _limits(result: TrialResult) -> Section:
     text = (
-        "A virtual trial can be no truer than its cohort, its risk equations and the trial ratios that it applies; it plans "
-        "trials (size, who gains, how much a prognostic covariate saves) and does not replace them. The twin's forecast "
-        "enters as a covariate, never as a control arm. Expect absolute rates 10 to 40 % off without recalibration."
+        "A virtual trial can be no truer than its cohort, its risk equations and the trial ratios that it applies; it "
+        "plans trials (size, who gains, how much a prognostic covariate saves) and does not replace them. The twin's "
+        "forecast enters as a covariate, never as a control arm. Expect absolute rates 10 to 40 % off without recalibration."
     )
     return Section("What this does not show", " ".join([text, *result.notes]))
 
@@ -121,8 +119,8 @@ def published_html(found: Sequence[Replicated], facts: Sequence[tuple[str, str]]
     good = sum(r.met for r in own)
     missed = ", ".join(r.title for r in found if not r.met)
     text = (
-        "Met: our effect lies inside the published interval. Circular: our ratio rests on that trial, so meeting it proves the "
-        "arithmetic only. Trials stopped early for benefit overstate effects and are expected to be missed. "
+        "Met: our effect lies inside the published interval. Circular: our ratio rests on that trial, so meeting it "
+        "proves the arithmetic only. Trials stopped early for benefit overstate effects and are expected to be missed. "
         + (f"Missed: {missed}." if missed else "")
     )
     flag = f"{good} of {len(own)} independent trials met, {sum(r.met for r in found)} of {len(found)} in all"

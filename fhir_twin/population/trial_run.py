@@ -49,7 +49,7 @@ def run_trial(
     *,
     overlay: str = "",
     cache: str = "",
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> TrialResult:
     """cohort: the folder of a population run made with --keep-shards. Raises InvalidInput when it is none, and
     NotEnoughData when fewer than 20 people are eligible and usable."""
@@ -57,13 +57,15 @@ def run_trial(
     done: list[ArmsDone] = []
     for answer in executor.map(arms, work):
         done.append(answer)
-        progress(len(done), len(work))
+        if progress is not None:
+            progress(len(done), len(work))
     screened, eligible, usable = (
         sum(getattr(d, n) for d in done) for n in ("screened", "eligible", "usable")
     )
     if usable < FEWEST:
         raise NotEnoughData(
-            f"only {usable} of {screened} people are eligible with a forecast of {protocol.primary}; a trial needs {FEWEST}"
+            f"only {usable} of {screened} people are eligible with a forecast of {protocol.primary}; a "
+            f"trial needs {FEWEST}"
         )
     table = ds.dataset([str(w.path) for w in work]).to_table().sort_by([("patient", "ascending")])
     events, means, notes = _results(table, protocol)

@@ -46,7 +46,8 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class EventResult:
-    """One outcome under one arm. expected: (control, treated) probabilities in the candidates, mean over worlds; events:
+    """One outcome under one arm. expected: (control, treated) probabilities in the candidates, mean over
+    worlds; events:
     mean number in a trial; needed: participants for the protocol's power at this effect; saved: share of them that
     adjustment saves; curves: one large virtual trial, for the figure."""
 
@@ -179,7 +180,8 @@ def _needed(log_ratio: float, who: Candidates, after: Array, design: Design) -> 
 
 
 def _subgroups(who: Candidates) -> tuple[tuple[str, str, int, Interval], ...]:
-    """Ratio of cumulative hazards by subgroup, over the parameter worlds (no sampling): what the model says, exactly."""
+    """Ratio of cumulative hazards by subgroup, over the parameter worlds (no sampling): what the model says,
+    exactly."""
     found = []
     for dimension, labels in who.groups.items():
         for label in sorted(set(labels.tolist())):
@@ -194,8 +196,8 @@ def _subgroups(who: Candidates) -> tuple[tuple[str, str, int, Interval], ...]:
 
 @dataclass(frozen=True, slots=True)
 class MeanResult:
-    """A continuous endpoint: mean difference (canonical unit) with the middle 95 % over replicates, mean standard errors
-    without and with the forecast as covariate, and what that saves: share of participants."""
+    """A continuous endpoint: mean difference (canonical unit) with the middle 95 % over replicates, mean
+    standard errors without and with the forecast as covariate, and what that saves: share of participants."""
 
     outcome: str
     arm: str
