@@ -90,7 +90,8 @@ def _limits(result: TrialResult) -> Section:
     text = (
         "A virtual trial can be no truer than its cohort, its risk equations and the trial ratios that it applies; it "
         "plans trials (size, who gains, how much a prognostic covariate saves) and does not replace them. The twin's "
-        "forecast enters as a covariate, never as a control arm. Expect absolute rates 10 to 40 % off without recalibration."
+        "forecast enters as a covariate, never as a control arm. Expect absolute rates 10 to 40 % off without "
+        "recalibration."
     )
     return Section("What this does not show", " ".join([text, *result.notes]))
 
