@@ -44,9 +44,11 @@ def check_knowledge(overlay: Path | None = None, *, cache: Path | None = None) -
     counts: Counter[str] = Counter()
     faults = [*_files(source, counts), *_rooms(source)]
     try:
-        load_knowledge(overlay, cache)
+        left_out = load_knowledge(overlay, cache).safety.left_out
     except KnowledgeError as error:
         faults.append(error.message)
+    else:
+        counts["safety rows left out of every plan (nobody has read their source)"] = len(left_out)
     return KnowledgeReport(source.digest(), tuple(dict.fromkeys(faults)), tuple(sorted(counts.items())))
 
 

@@ -10,6 +10,16 @@ from fhir_twin.fhir import elements
 from fhir_twin.fhir import structs_care as c
 from fhir_twin.fhir import structs_clinical as k
 from fhir_twin.fhir.context import Context
+from fhir_twin.fhir.gene_words import (
+    asked_allele,
+    by_base,
+    copies_in_text,
+    diplotype_in_text,
+    gene_in_text,
+    genes_named,
+    phenotype_in_text,
+    score_in_text,
+)
 from fhir_twin.fhir.systems import PHARMVAR
 from fhir_twin.model.chart import GeneResult
 from fhir_twin.model.codes import HGNC, LOINC, Concept
@@ -18,7 +28,8 @@ from fhir_twin.model.codes import HGNC, LOINC, Concept
 CODES = frozenset(["84413-4", "84414-2", "69548-6", "53040-2", "51961-1", "51968-6", "40425-1", "50398-7"])
 # Laboratories' codes that name their gene (GX-2).
 _GENE_OF_CODE = {"40425-1": "CYP2D6", "50398-7": "CYP2D6"}
-GENE_STUDIED, PHENOTYPE = "48018-6", "81259-4"
+GENE_STUDIED, PHENOTYPE, COPY_NUMBER = "48018-6", "81259-4", "82155-3"
+_DIPLOTYPE_WORDS = re.compile(r"diplotype|genotype|star allele|haplotype")
 IMPLICATION = "therapeutic-implication"
 _LEGACY_EFFECT = frozenset(["53040-2", "51961-1"])
 
@@ -34,25 +45,6 @@ PHENOTYPES = {
     "LA25395-7": "decreased function",
     "LA25394-0": "poor function",
 }
-# Genes of the CPIC guidelines. Only these are recognised in free text.
-_GENES = (
-    "ABCG2 CACNA1S CFTR CYP2B6 CYP2C19 CYP2C9 CYP2D6 CYP3A4 CYP3A5 CYP4F2 DPYD G6PD IFNL3 NUDT15 RYR1 SLCO1B1"
-)
-_GENES += " TPMT UGT1A1 VKORC1 MT-RNR1 HLA-A HLA-B"
-GENES = frozenset(_GENES.split())
-_GENE = re.compile(
-    r"(?<![A-Z0-9])(" + "|".join(sorted(map(re.escape, GENES), key=len, reverse=True)) + r")(?![A-Z0-9])",
-    re.IGNORECASE,
-)
-_ALLELE = r"\*\d{1,3}(?:[A-Z]{1,2}(?![a-z]))?(?:\s?x\s?(?:N|\d{1,2}))?"
-_DIPLOTYPE = re.compile(rf"({_ALLELE})\s*/\s*({_ALLELE})")
-# "CYP2C19*2/CYP2C19*3": the gene may be said twice.
-_GENE_AGAIN = re.compile(r"\b([A-Z0-9]{2,10})(\*\d[^/\s]{0,12})\s?/\s?\1(?=\*)")
-_HLA = re.compile(r"HLA-[AB]\*\d{2,3}:\d{2,3}(?::\d{2,3})?", re.IGNORECASE)
-_METABOLIZER = re.compile(
-    r"\b(ultra-?\s?rapid|rapid|normal|extensive|intermediate|poor)\s+metaboli[sz]er", re.IGNORECASE
-)
-_FUNCTION = re.compile(r"\b(increased|normal|decreased|poor|no)\s+function", re.IGNORECASE)
 
 
 @dataclass(slots=True, repr=False)
@@ -61,6 +53,8 @@ class _Found:
     diplotype: str = ""
     phenotype: str = ""
     phenotype_code: str = ""
+    copies: int | None = None
+    score: float | None = None
 
 
 def is_gene_result(given: k.Observation, code: Concept) -> bool:
@@ -72,7 +66,7 @@ def is_gene_result(given: k.Observation, code: Concept) -> bool:
             return True
     # An enzyme activity (G6PD, TPMT in U/L) is a measurement, not a genotype.
     measured = given.value_quantity is not None or bool(given.component)
-    return not measured and bool(_GENE.search(_words(code)))
+    return not measured and bool(gene_in_text(_words(code)))
 
 
 def read_gene(given: k.Observation, source: str, time: datetime | None, context: Context) -> list[GeneResult]:
@@ -82,20 +76,28 @@ def read_gene(given: k.Observation, source: str, time: datetime | None, context:
     said = value.text or _words(value) or _stars(value)
     text = " ".join(t for t in (said, (given.value_string or "").strip()) if t)
     found = _components(given)
-    asked = _HLA.search(_words(code))
-    if asked and text and not _HLA.search(text):  # "HLA-B*57:01" asked, "Positive" answered
-        text = f"{asked[0].upper()} {text}"
+    asked = asked_allele(_words(code))
+    if asked and text and not asked_allele(text):  # "HLA-B*57:01" asked, "Positive" answered
+        text = f"{asked} {text}"
     found.gene = found.gene or gene_in_text(_words(code)) or gene_in_text(text) or gene_in_text(notes)
     found.gene = found.gene or next((_GENE_OF_CODE[c] for c in code.codes(LOINC) if c in _GENE_OF_CODE), "")
     if not found.gene:
         found.gene = _derived_gene(given, context)
     _from_value(found, value, f"{text} {notes}".strip())
+    if found.gene in ("VKORC1", "DPYD") and not found.diplotype:
+        found.diplotype = by_base(found.gene, f"{_words(code)} {text} {notes}")
+    _counts(found, f"{text} {notes}")
+    if found.gene == "G6PD" and not found.phenotype:
+        found.phenotype = phenotype_in_text(f"G6PD {text}")
     if not found.gene:
         context.issues.add("information", "incomplete", "genetic result names no gene that was found", source)
         return []
     return [
-        GeneResult(source, found.gene, found.diplotype, found.phenotype, found.phenotype_code, text, time)
-    ]
+        GeneResult(
+            source, found.gene, found.diplotype, found.phenotype, found.phenotype_code, text, time,
+            found.copies, found.score,
+        )
+    ]  # fmt: skip
 
 
 def read_report_genes(given: c.DiagnosticReport, source: str, time: datetime | None) -> list[GeneResult]:
@@ -105,15 +107,34 @@ def read_report_genes(given: c.DiagnosticReport, source: str, time: datetime | N
 
 def genes_in_text(text: str, source: str, time: datetime | None) -> list[GeneResult]:
     """ "CYP2C19 *1/*2; SLCO1B1 *1/*5": the words from one gene to the next belong to it."""
-    marks = list(_GENE.finditer(text))
     results = []
-    ends = [*(mark.start() for mark in marks[1:]), len(text)]
-    for mark, end in zip(marks, ends, strict=False):
-        words = text[mark.start() : end].strip(" ;,.")
-        diplotype, phenotype = diplotype_in_text(words), phenotype_in_text(words)
-        if diplotype or phenotype:
-            results.append(GeneResult(source, mark[1].upper(), diplotype, phenotype, "", words, time))
+    for gene, words in genes_named(text):
+        diplotype = diplotype_in_text(words) or by_base(gene, words)
+        phenotype = phenotype_in_text(words)
+        told = _Found(gene, diplotype, phenotype)
+        _counts(told, words)
+        if diplotype or phenotype or told.score is not None:
+            results.append(
+                GeneResult(source, gene, diplotype, phenotype, "", words, time, told.copies, told.score)
+            )
     return results
+
+
+def _counts(found: _Found, text: str) -> None:
+    """Activity score and copy number, where the components did not say them."""
+    found.score = score_in_text(text) if found.score is None else found.score
+    found.copies = copies_in_text(text) if found.copies is None else found.copies
+
+
+def _number(part: k.Value) -> float | None:
+    said = elements.amount(part.value_quantity)
+    if said is not None and said.value is not None and said.comparator is None:
+        return float(said.value)
+    whole = part.value_integer
+    text = (part.value_string or "").strip()
+    if whole is not None:
+        return float(whole)
+    return float(text) if re.fullmatch(r"\d{1,2}(?:\.\d{1,2})?", text) else None
 
 
 def _components(given: k.Observation) -> _Found:
@@ -125,6 +146,17 @@ def _components(given: k.Observation) -> _Found:
         elif PHENOTYPE in codes or _LEGACY_EFFECT & set(codes):
             found.phenotype, found.phenotype_code = _phenotype(value)
             found.phenotype = found.phenotype or phenotype_in_text(part.value_string or "")
+        else:
+            words = _words(elements.concept(part.code)).lower()
+            if COPY_NUMBER in codes or "copy number" in words:
+                copies = _number(part)
+                found.copies = int(copies) if copies is not None and 0 <= copies < 20 else found.copies
+            elif "activity score" in words:
+                found.score = _number(part)
+            elif not found.diplotype and _DIPLOTYPE_WORDS.search(words):
+                found.diplotype = diplotype_in_text(
+                    f"{_words(value)} {_stars(value)} {part.value_string or ''}"
+                )
     return found
 
 
@@ -174,27 +206,3 @@ def _derived_gene(given: k.Observation, context: Context) -> str:
 
 def _words(concept: Concept) -> str:
     return " ".join(w for w in (concept.text, *(c.display for c in concept.codings)) if w)
-
-
-def gene_in_text(text: str) -> str:
-    found = _GENE.search(text)
-    return found[1].upper() if found else ""
-
-
-def diplotype_in_text(text: str) -> str:
-    """ "*1/*2", "*1/*4x2", "HLA-B*57:01" as written, blanks left out; "" when there is none."""
-    found = _DIPLOTYPE.search(_GENE_AGAIN.sub(r"\1\2/", text))
-    if found:
-        return f"{found[1]}/{found[2]}".replace(" ", "")
-    allele = _HLA.search(text)
-    return allele[0].upper() if allele else ""
-
-
-def phenotype_in_text(text: str) -> str:
-    """CPIC's words for a metabolizer status or a function that the text states; "" when it states none."""
-    found = _METABOLIZER.search(text)
-    if found:
-        kind = found[1].lower().replace("-", "").replace(" ", "")
-        return f"{'normal' if kind == 'extensive' else kind} metabolizer"
-    function = _FUNCTION.search(text)
-    return f"{function[1].lower()} function" if function else ""

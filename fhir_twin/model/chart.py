@@ -170,7 +170,8 @@ class FamilyMember:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class GeneResult:
-    """One pharmacogenomic finding as reported; nothing is inferred here (GX-3)."""
+    """One pharmacogenomic finding as reported; nothing is inferred here (GX-3). copies: number of copies of the whole
+    gene, score: activity score, when the laboratory states them."""
 
     source: str
     gene: str
@@ -179,6 +180,8 @@ class GeneResult:
     phenotype_code: str = ""
     text: str = ""
     time: datetime | None = None
+    copies: int | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

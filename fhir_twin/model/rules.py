@@ -53,8 +53,8 @@ class Predicate:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Where a rule's number stands. verified: somebody has read the source; only then it may reach advice as a
-    benefit. A hard stop may rest on an unverified source, but says so."""
+    """Where a rule's number stands. verified: somebody has read the source; a row without a verified source is not
+    loaded into any plan."""
 
     text: str
     claim: str
@@ -129,6 +129,10 @@ class CrossReaction:
     reason: str
     evidence: tuple[Evidence, ...] = ()
 
+    @property
+    def verified(self) -> bool:
+        return any(e.verified for e in self.evidence)
+
 
 @dataclass(frozen=True, slots=True)
 class GeneTable:
@@ -145,7 +149,8 @@ class GeneTable:
 
 @dataclass(frozen=True, slots=True)
 class GeneAdvice:
-    """What a phenotype means for drugs (CPIC). level: stop | caution; do: what to do; strength: CPIC's own words."""
+    """What a phenotype means for drugs (CPIC). level: stop | caution; do: what to do; strength: CPIC's own words;
+    score: (low, high) of the activity score for which it holds, None = any."""
 
     key: str
     gene: str
@@ -157,10 +162,17 @@ class GeneAdvice:
     do: str
     strength: str
     evidence: tuple[Evidence, ...] = ()
+    score: tuple[float, float] | None = None
 
     @property
     def verified(self) -> bool:
         return any(e.verified for e in self.evidence)
+
+    def fits(self, phenotype: str, score: float | None) -> bool:
+        """A stated phenotype without a score counts as fitting: doubt is on the side of caution."""
+        if phenotype not in self.phenotypes:
+            return False
+        return self.score is None or score is None or self.score[0] <= score <= self.score[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +205,8 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class SafetyRules:
-    """All safety knowledge. members: drug class -> ingredient names (from mappings/drug-classes). gathering:
+    """All safety knowledge whose sources have been read; left_out: keys of rows that nobody has verified, which
+    therefore take no part in any plan. members: drug class -> ingredient names (from mappings/drug-classes). gathering:
     classes that gather unrelated substances ("bp-lowering"): no allergy to one is an allergy to all."""
 
     rules: tuple[SafetyRule, ...] = ()
@@ -205,6 +218,7 @@ class SafetyRules:
     index: Mapping[str, tuple[SafetyRule, ...]] = field(default_factory=dict)
     genes: Mapping[str, GeneTable] = field(default_factory=dict)
     advice: tuple[GeneAdvice, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def rules_for(self, targets: frozenset[str]) -> tuple[SafetyRule, ...]:
         """Rules for a drug that is of, or is, one of `targets`; in the order of the files, each once."""

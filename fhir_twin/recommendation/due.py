@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from fhir_twin.model.chart import Event
-from fhir_twin.model.codes import Concept
+from fhir_twin.model.codes import CVX, Concept
 from fhir_twin.model.guidelines import DueRule
 from fhir_twin.model.plan import Reason, Recommendation
 from fhir_twin.recommendation.case import Case
@@ -66,6 +66,10 @@ def _occurrences(what: str, case: Case) -> list[tuple[datetime, str]]:
 def _is(event: Event, what: str) -> bool:
     if event.kind in ("ServiceRequest", "CarePlan"):
         return False
+    if what.startswith("cvx:"):
+        return any(
+            c.system in (CVX, "") and c.code.zfill(2) == what[4:].zfill(2) for c in event.concept.codings
+        )
     if any(coding.code == what for coding in event.concept.codings):
         return True
     return what.isascii() and what.replace(" ", "").isalpha() and what.lower() in event.concept.label.lower()
@@ -80,7 +84,14 @@ def _proposal(
     if last is not None:
         why.append(Reason(f"Last done {last[0].date()}.", (last[1],)))
     elif rule.done:
-        why.append(Reason("No such test is in the record; it may have been done elsewhere."))
+        what = (
+            "vaccination"
+            if "vaccination" in rule.key
+            else "test"
+            if rule.kind in ("test", "screening")
+            else "entry"
+        )
+        why.append(Reason(f"No such {what} is in the record; it may have been done elsewhere."))
     addresses = tuple(dict.fromkeys(s for g in rule.addresses for s in case.patient.sources(g, "now")))
     return Recommendation(
         key=rule.key,

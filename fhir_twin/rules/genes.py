@@ -16,15 +16,17 @@ def gene_hits(patient: PatientView, drug: frozenset[str], safety: SafetyRules) -
     hits = [
         _hit(advice, status)
         for advice in safety.advice
-        if drug & set(advice.drugs)
+        if advice.verified and drug & set(advice.drugs)
         for status in known
-        if status.gene == advice.gene and status.phenotype in advice.phenotypes
+        if status.gene == advice.gene and advice.fits(status.phenotype, status.score)
     ]
     return tuple(sorted(hits, key=lambda hit: hit.rule))
 
 
 def _hit(advice: GeneAdvice, status: GeneStatus) -> Hit:
     how = "as reported" if status.stated else f"derived from {status.diplotype}"
+    if status.score is not None:
+        how = f"{how}, activity score {status.score:g}"
     source = "; ".join(e.text for e in advice.evidence)
     return Hit(
         rule=f"gene-{advice.key}",

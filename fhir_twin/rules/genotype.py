@@ -14,7 +14,10 @@ from fhir_twin.model.rules import GeneTable
 
 _HLA = re.compile(r"(HLA-[AB])\*(\d{2,3}:\d{2,3})", re.IGNORECASE)
 _NEGATIVE = re.compile(r"\b(negative|not detected|absent|not present|non-?carrier)\b", re.IGNORECASE)
-_COPIES = re.compile(r"^(\*\d+[A-Z]?)\s?x\s?(\d+)$")
+# "*2x2", "*4xN", and two genes in tandem on one chromosome, "*36+*10", "*68+*4x2".
+_COPIES = re.compile(r"^(.+?)x(\d+|N)$", re.IGNORECASE)
+_UNSURE = re.compile(r"^(?:likely|possible|presumptive) ")
+MANY = 8  # copies: "xN" is at least two and not known to be fewer than this
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -27,11 +30,14 @@ class GeneStatus:
     stated: bool
     diplotype: str = ""
     derived: str = ""
+    score: float | None = None
 
     @property
     def conflict(self) -> bool:
-        """The laboratory's phenotype and ours differ."""
-        return self.stated and bool(self.derived) and self.derived != self.phenotype
+        """The laboratory's phenotype and ours differ by more than a "likely"."""
+        if not self.stated or not self.derived:
+            return False
+        return _UNSURE.sub("", self.derived) != _UNSURE.sub("", self.phenotype)
 
 
 def phenotypes(genes: tuple[GeneResult, ...]) -> dict[str, tuple[str, str]]:
@@ -68,11 +74,20 @@ def _read(result: GeneResult, tables: dict[str, GeneTable]) -> tuple[GeneStatus,
             for name in hla
         )
     gene = result.gene.upper()
-    derived = phenotype_of(result.diplotype, tables[gene]) if gene in tables and result.diplotype else ""
+    table = tables.get(gene)
+    derived = phenotype_of(result.diplotype, table, result.copies) if table and result.diplotype else ""
+    score = result.score
+    if table is not None and table.scale == "activity":
+        low, high = _activities(result.diplotype, table, result.copies)
+        score = low if score is None and low is not None and low == high else score
+        if not derived and score is not None:
+            derived = _band(score, table)
     stated = _plain(result.phenotype.strip().lower())
     if not stated and not derived:
         return ()
-    return (GeneStatus(gene, stated or derived, result.source, bool(stated), result.diplotype, derived),)
+    return (
+        GeneStatus(gene, stated or derived, result.source, bool(stated), result.diplotype, derived, score),
+    )
 
 
 def _plain(phenotype: str) -> str:
@@ -82,12 +97,23 @@ def _plain(phenotype: str) -> str:
     )
 
 
-def phenotype_of(diplotype: str, table: GeneTable) -> str:
-    """ "*1/*2" -> phenotype in lower case; "" when an allele is not in the table (indeterminate) or unreadable."""
-    alleles = [part.strip().replace(" ", "") for part in diplotype.split("/")]
+def phenotype_of(diplotype: str, table: GeneTable, copies: int | None = None) -> str:
+    """ "*1/*2" -> phenotype in lower case; "" when an allele is not in the table (indeterminate), unreadable, or when
+    the copies leave it open. copies: of the whole gene, when the laboratory counts them apart."""
+    alleles = _alleles(diplotype)
     if len(alleles) != 2:
         return ""
-    return _by_activity(alleles, table) if table.scale == "activity" else _by_function(alleles, table)
+    if table.scale != "activity":
+        return _by_function(alleles, table)
+    low, high = _activities(diplotype, table, copies)
+    if low is None or high is None:
+        return ""
+    names = {_band(low, table), _band(high, table)}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _alleles(diplotype: str) -> list[str]:
+    return [part.strip().replace(" ", "").strip("()") for part in diplotype.split("/")]
 
 
 def _by_function(alleles: list[str], table: GeneTable) -> str:
@@ -95,17 +121,34 @@ def _by_function(alleles: list[str], table: GeneTable) -> str:
     return table.pairs.get(tuple(sorted(functions)), "") if all(functions) else ""
 
 
-def _by_activity(alleles: list[str], table: GeneTable) -> str:
-    values = [_activity(allele, table) for allele in alleles]
-    if any(v is None for v in values):
-        return ""
-    score = sum(v for v in values if v is not None)
+def _band(score: float, table: GeneTable) -> str:
     return next((name for up_to, name in table.bands if score <= up_to + 1e-9), "")
 
 
-def _activity(allele: str, table: GeneTable) -> float | None:
-    """Copies multiply: "*1x2" has twice the activity of *1."""
-    copies = _COPIES.match(allele)
-    name, times = (copies.group(1), int(copies.group(2))) if copies else (allele, 1)
-    value = table.alleles.get(name)
-    return None if value is None else float(value) * times
+def _activities(diplotype: str, table: GeneTable, copies: int | None) -> tuple[float | None, float | None]:
+    """Lowest and highest activity score that the diplotype can mean; (None, None) when it cannot be told."""
+    alleles = _alleles(diplotype)
+    parts = [_activity(allele, table) for allele in alleles]
+    if len(alleles) != 2 or any(part is None for part in parts):
+        return None, None
+    ends = [part for part in parts if part is not None]
+    low, high = sum(e[0] for e in ends), sum(e[1] for e in ends)
+    extra = max(0, copies - 2) if copies is not None and low == high else 0
+    if extra and not any(
+        _COPIES.match(a) for a in alleles
+    ):  # which of the two is the copied one, is not said
+        each = [e[0] for e in ends]
+        return low + extra * min(each), high + extra * max(each)
+    return low, high
+
+
+def _activity(allele: str, table: GeneTable) -> tuple[float, float] | None:
+    """Copies multiply ("*1x2" is twice *1, "*1xN" at least twice); genes in tandem add ("*36+*10")."""
+    found = _COPIES.match(allele)
+    name, times = (found.group(1), found.group(2).upper()) if found else (allele, "1")
+    parts = name.split("+") if name.startswith("*") else [name]  # "c.1905+1G>A" is one allele
+    values = [table.alleles.get(part) for part in parts]
+    if any(v is None for v in values):
+        return None
+    one = sum(float(v) for v in values if v is not None)
+    return (2 * one, MANY * one) if times == "N" else (int(times) * one, int(times) * one)

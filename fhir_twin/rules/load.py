@@ -49,16 +49,24 @@ def load_safety(source: Source) -> SafetyRules:
     _unique([r.key for r in rules] + [c.key for c in crosses])
     _needs(rules, facts)
     genes, advice = load_genes(source)
+    read = tuple(rule for rule in rules if rule.verified)
     return SafetyRules(
-        tuple(rules),
+        read,
         facts,
-        tuple(crosses),
+        tuple(cross for cross in crosses if cross.verified),
         drug_classes(source),
         frozenset(gathering),
         _words(words),
-        _index(rules),
+        _index(read),
         genes,
-        advice,
+        tuple(row for row in advice if row.verified),
+        left_out=tuple(
+            sorted(
+                [r.key for r in rules if not r.verified]
+                + [c.key for c in crosses if not c.verified]
+                + [f"gene-{a.key}" for a in advice if not a.verified]
+            )
+        ),
     )
 
 
@@ -232,7 +240,7 @@ def _words(words: Mapping[str, Mapping[str, Any]]) -> Words:
     return Words(analytes, dict(words["groups"]), dict(words["classes"]))
 
 
-def _index(rules: list[SafetyRule]) -> dict[str, tuple[SafetyRule, ...]]:
+def _index(rules: tuple[SafetyRule, ...]) -> dict[str, tuple[SafetyRule, ...]]:
     index: dict[str, list[SafetyRule]] = {}
     for rule in rules:
         for target in rule.applies_to:

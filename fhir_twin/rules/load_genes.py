@@ -12,10 +12,12 @@ from mappings import Source
 FOLDER = "pharmacogenomics"
 GENE = {"gene", "scale", "evidence", "pairs", "bands", "alleles"}
 ADVICE = {"key", "gene", "phenotypes", "drugs", "action", "severity", "text", "do", "strength", "evidence"}
+ADVICE |= {"score"}
 
 
 def load_genes(source: Source) -> tuple[dict[str, GeneTable], tuple[GeneAdvice, ...]]:
-    """gene -> table, and all advice in file order. Raises ValueError naming file and key."""
+    """gene -> table, and the verified advice in file order (what nobody has read is kept out). Raises ValueError
+    naming file and key."""
     tables: dict[str, GeneTable] = {}
     advice: list[GeneAdvice] = []
     for name, content in source.toml(FOLDER):
@@ -59,4 +61,5 @@ def _advice(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]
         row["do"],
         row["strength"],
         cited(row, evidence, where),
+        (float(row["score"][0]), float(row["score"][1])) if "score" in row else None,
     )

@@ -11,7 +11,7 @@ from dataclasses import fields
 from decimal import Decimal
 from typing import Any, get_args
 
-from fhir_twin.model.codes import RXNORM, SNOMED, Coding
+from fhir_twin.model.codes import CVX, RXNORM, SNOMED, Coding
 from fhir_twin.model.intervention import (
     Combination,
     CostBand,
@@ -37,7 +37,7 @@ TEXTS = (
 NUMBERS = ("onset_years", "adherence", "burden", "injection", "order")
 LISTS = ("classes", "ingredients", "addresses", "monitoring", "offer")
 OTHER = (
-    *("kind", "cost", "indication", "snomed", "snomed_display"),
+    *("kind", "cost", "indication", "snomed", "snomed_display", "cvx", "cvx_display"),
     *("dose", "effect", "event", "harm", "evidence", "current", "done"),
 )
 
@@ -216,6 +216,8 @@ def _dose(where: str, table: dict[str, Any]) -> Dose:
 def _codes(table: Mapping[str, Any], doses: tuple[Dose, ...]) -> tuple[Coding, ...]:
     if "snomed" in table:
         return (Coding(SNOMED, table["snomed"], table.get("snomed_display", "")),)
+    if "cvx" in table:
+        return (Coding(CVX, table["cvx"], table["cvx_display"]),)
     return tuple(dict.fromkeys(d.code for d in doses if d.code is not None))
 
 

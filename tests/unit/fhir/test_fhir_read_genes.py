@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from fhir_read_records import chart, coded, observation, quantity, resource
 
-from fhir_twin.fhir.read_genes import diplotype_in_text, genes_in_text, phenotype_in_text
+from fhir_twin.fhir.gene_words import diplotype_in_text, phenotype_in_text
+from fhir_twin.fhir.read_genes import genes_in_text
 from fhir_twin.model.chart import GeneResult
 
 GENE = {
