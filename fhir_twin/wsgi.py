@@ -5,13 +5,12 @@ from __future__ import annotations
 from flask import Flask
 
 from fhir_twin import log
+from fhir_twin.cli.serve import open_app
 from fhir_twin.settings import load_settings
-from fhir_twin.web import create_app
-from fhir_twin.wiring import open_library, open_service
 
 
 def create() -> Flask:
     """The app, with settings from FHIR_TWIN_* and the settings file. Raises TwinError when it cannot start."""
     settings = load_settings()
     log.set_up(settings.text("log_level"))
-    return create_app(open_service(settings, wait_for_server=True), settings, lambda: open_library(settings))
+    return open_app(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fhir_twin import log
 from fhir_twin.cli import add_settings
@@ -13,7 +13,11 @@ from fhir_twin.pipeline import warm_up
 from fhir_twin.settings import OPTIONS, Settings, load_settings
 from fhir_twin.web import create_app
 from fhir_twin.wiring import open_library, open_service
+from fhir_twin.wiring_feeds import open_reception, with_feeds
 from fhir_twin.wiring_work import open_settings_store
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 NAMES = tuple(option.name for option in OPTIONS)
 
@@ -25,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = load_settings({name: getattr(arguments, name) for name in NAMES}, file=arguments.settings)
     log.set_up(settings.text("log_level"))
-    service = open_service(settings, wait_for_server=True)
-    app = create_app(service, settings, lambda: open_library(settings), open_settings_store(settings))
-    warm_up(service.knowledge)  # before the workers are forked, so that they share what it builds
+    app = open_app(settings)
     host, port = settings.text("host"), settings.integer("port")
     print(
         f"fhir-twin serves http://{host}:{port}/ for {settings.text('server')}", file=sys.stderr, flush=True
@@ -37,6 +39,17 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _waitress(app, settings)
     return 0
+
+
+def open_app(settings: Settings) -> Flask:
+    """The app with everything that the settings ask for. Raises TwinError when it cannot start."""
+    service = open_service(settings, wait_for_server=True)
+    warm_up(service.knowledge)  # before the workers are forked, so that they share what it builds
+    store = open_settings_store(settings)
+    reception = None
+    if settings.flag("feeds"):
+        service, reception = with_feeds(service, store), open_reception(settings, store)
+    return create_app(service, settings, lambda: open_library(settings), store, reception=reception)
 
 
 def _gunicorn(app: Any, settings: Settings) -> None:

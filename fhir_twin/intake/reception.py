@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from fhir_twin import log
-from fhir_twin.errors import Busy, Conflict, InvalidInput, TooCostly, TwinError
+from fhir_twin.errors import Busy, Conflict, InvalidInput, Issue, TooCostly, TwinError
+from fhir_twin.intake.ccda import read_ccda
 from fhir_twin.intake.hl7v2 import MAX_BYTES, Message, parse_message
 from fhir_twin.intake.hl7v2_ack import Verdict, acknowledge
 from fhir_twin.intake.hl7v2_map import V2Refusal, map_message
 from fhir_twin.intake.site import Site
-
-_UNREADABLE = "the message cannot be read"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,6 +65,14 @@ class Reception:
             code = "104" if isinstance(error, TooCostly) else "100"
             return self._answer(None, Verdict("R", code, error.message))
         return self._answer(message, self._take(message, data))
+
+    def ccda(self, data: bytes) -> tuple[bool, tuple[Issue, ...]]:
+        """(kept before?, what was found in it). Raises InvalidInput, TooCostly, Busy, StoreError."""
+        said = read_ccda(data, self._site)
+        persons = sorted({u.person.key for u in said.updates})
+        again = self._keep(Letter("ccda", lane_of(persons), "", data, {"event": said.type}))
+        log.event("intake.kept", type="ccda", duplicate=again, bytes=len(data))
+        return again, said.issues
 
     def too_large(self) -> Answer:
         """For a frame that the listener gave up."""

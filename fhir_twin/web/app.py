@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from fhir_twin import __version__, log
 from fhir_twin.errors import InvalidInput, Issue, LoginRequired, TwinError
 from fhir_twin.fhir.write_words import biomarker_name, is_noticeable, outcome_words, unit_words
+from fhir_twin.intake.reception import Reception
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
 from fhir_twin.storage.store import Store
@@ -25,6 +26,7 @@ from fhir_twin.web import (
     cds_hooks,
     facade,
     headers,
+    messages,
     pages,
     session,
     session_access,
@@ -49,9 +51,11 @@ def create_app(
     library: Callable[[], Terminology] | None = None,
     store: Store | None = None,
     wake: Callable[[], None] = lambda: None,
+    reception: Reception | None = None,
 ) -> Flask:
     """The WSGI app. library: opens the terminology releases at the first question to them. store: where accepted work
-    is kept; without one nothing is accepted. wake: told when there is new work.
+    is kept; without one nothing is accepted. wake: told when there is new work. reception: the front door of feeds,
+    None when they are switched off.
 
     Off loopback it refuses to be built without an API key: the record is behind it."""
     key = settings.text("api_key")
@@ -71,6 +75,7 @@ def create_app(
         "settings": settings,
         "open_library": library,
         "guard": threading.Lock(),
+        "reception": reception,
         "store": store,
         "inbox": Inbox(store, wake) if store is not None else None,
     }
@@ -86,6 +91,7 @@ def create_app(
     app.register_blueprint(facade.blueprint)
     app.register_blueprint(terminology_ops.blueprint)
     app.register_blueprint(pages.blueprint)
+    app.register_blueprint(messages.blueprint)
     app.register_blueprint(subscriptions.blueprint)
     app.register_blueprint(smart_launch.blueprint)
     app.register_blueprint(smart_pick.blueprint)
