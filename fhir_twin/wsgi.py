@@ -13,4 +13,5 @@ def create() -> Flask:
     """The app, with settings from FHIR_TWIN_* and the settings file. Raises TwinError when it cannot start."""
     settings = load_settings()
     log.set_up(settings.text("log_level"))
-    return open_app(settings)
+    app: Flask = open_app(settings)
+    return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fhir_twin import log
 from fhir_twin.cli import add_settings
@@ -15,9 +15,6 @@ from fhir_twin.web import create_app
 from fhir_twin.wiring import open_library, open_service
 from fhir_twin.wiring_feeds import open_reception, with_feeds
 from fhir_twin.wiring_work import open_settings_store
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 NAMES = tuple(option.name for option in OPTIONS)
 
@@ -41,8 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def open_app(settings: Settings) -> Flask:
-    """The app with everything that the settings ask for. Raises TwinError when it cannot start."""
+def open_app(settings: Settings) -> Any:
+    """The Flask app with everything that the settings ask for. Raises TwinError when it cannot start."""
     service = open_service(settings, wait_for_server=True)
     warm_up(service.knowledge)  # before the workers are forked, so that they share what it builds
     store = open_settings_store(settings)
