@@ -260,21 +260,59 @@ def test_one_id_used_for_two_entries_gives_two_resources() -> None:
 
 
 _NODES = st.recursive(
-    st.sampled_from([
-        "<value/>", PRESSURE, '<effectiveTime value="2020"/>', '<effectiveTime><low value="x"/></effectiveTime>', "<id/>",
-        '<code code="2160-0" codeSystem="2.16.840.1.113883.6.1"/>', '<statusCode code="completed"/>', '<id root="1.2"/>',
-        f'<templateId root="{T}4"/>', f'<templateId root="{T}7"/>', '<value xsi:type="PQ" value="NaN" unit="mg"/>',
-        '<value xsi:type="IVL_PQ"><low value="9"/><high value="1"/></value>', '<text><reference value="#z"/></text>',
-    ]),
+    st.sampled_from(
+        [
+            "<value/>",
+            PRESSURE,
+            '<effectiveTime value="2020"/>',
+            '<effectiveTime><low value="x"/></effectiveTime>',
+            "<id/>",
+            '<code code="2160-0" codeSystem="2.16.840.1.113883.6.1"/>',
+            '<statusCode code="completed"/>',
+            '<id root="1.2"/>',
+            f'<templateId root="{T}4"/>',
+            f'<templateId root="{T}7"/>',
+            '<value xsi:type="PQ" value="NaN" unit="mg"/>',
+            '<value xsi:type="IVL_PQ"><low value="9"/><high value="1"/></value>',
+            '<text><reference value="#z"/></text>',
+        ]
+    ),
     lambda inner: st.tuples(
-        st.sampled_from(["act", "observation", "organizer", "component", "entryRelationship", "procedure",
-                         "substanceAdministration", "consumable", "manufacturedProduct", "manufacturedMaterial", "supply",
-                         "participant", "participantRole", "playingEntity", "subject", "relatedSubject", "effectiveTime"]),
-        st.sampled_from(["", 'moodCode="EVN"', 'moodCode="INT"', 'negationInd="true"', 'nullFlavor="UNK"', 'xsi:type="CD"']),
+        st.sampled_from(
+            [
+                "act",
+                "observation",
+                "organizer",
+                "component",
+                "entryRelationship",
+                "procedure",
+                "substanceAdministration",
+                "consumable",
+                "manufacturedProduct",
+                "manufacturedMaterial",
+                "supply",
+                "participant",
+                "participantRole",
+                "playingEntity",
+                "subject",
+                "relatedSubject",
+                "effectiveTime",
+            ]
+        ),
+        st.sampled_from(
+            [
+                "",
+                'moodCode="EVN"',
+                'moodCode="INT"',
+                'negationInd="true"',
+                'nullFlavor="UNK"',
+                'xsi:type="CD"',
+            ]
+        ),
         st.lists(inner, max_size=4),
     ).map(lambda t: f"<{t[0]} {t[1]}>{''.join(t[2])}</{t[0]}>"),
     max_leaves=12,
-)  # fmt: skip
+)
 _CODES = ["11450-4", "48765-2", "10160-0", "30954-2", "8716-3", "29762-2", "10157-6", "47519-4", "11369-6"]
 
 
