@@ -38,6 +38,19 @@ def time_weights(edges: Array, rate: float) -> Array:
     return np.asarray(np.diff(integral) / integral[-1])
 
 
+def cumulative_incidence(hazard: Array, weights: Array, other: Array, other_weights: Array) -> Array:
+    """Probability (D,) that the event comes, and comes before a competing one (death).
+
+    hazard, other (D,): cumulative cause-specific hazards over the horizon; weights, other_weights (T,): their shares in
+    each interval. Exact for hazards that are constant within an interval:
+    sum over intervals of S (1 - exp(-a - b)) a/(a + b), a, b the two hazards of the interval, S = exp(-all before)."""
+    a = np.asarray(hazard)[:, None] * weights
+    both = a + np.asarray(other)[:, None] * other_weights
+    free = np.exp(both - np.cumsum(both, axis=1))
+    share = np.divide(a, both, out=np.zeros_like(both), where=both > 0)
+    return np.asarray(np.sum(free * -np.expm1(-both) * share, axis=1))
+
+
 def recalibrate(risk_published: Array, intercept: float, slope: float) -> Array:
     """Site recalibration on the logit scale: logit(p') = intercept + slope logit(p). (0, 1) changes nothing."""
     if intercept == 0.0 and slope == 1.0:

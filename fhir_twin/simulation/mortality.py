@@ -41,9 +41,9 @@ def qaly_gain(baselines: list[Baseline], before: Array, after: Array, outcomes: 
     """QALYs (D,) gained by fewer events within each event's own horizon; None without any absolute risk.
 
     before, after: risks (outcomes, D) in the order of the baselines.
-    An event costs its utility decrement for each year lived after it: the change of risk times the mean time that
-    is left of the horizon when such events happen. Length of life is not counted (the life table is not
-    personal), so this is a lower bound."""
+    An event costs its utility decrement for each year of the horizon after it: the change of risk times the mean
+    time that is left when such events happen. Death costs the whole utility of those years, where a trial ratio speaks
+    of death. What comes after the horizon is not counted, so this is a lower bound."""
     gains = []
     places = {b.outcome: row for row, b in enumerate(baselines)}
     draws = before.shape[-1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fhir_twin.dynamics.effects import onset
-from fhir_twin.dynamics.hazards import risk, time_weights
+from fhir_twin.dynamics.hazards import cumulative_incidence, risk, time_weights
 from fhir_twin.model.scenario import EventRisk, RelativeEffect, RiskChange
 from fhir_twin.model.twin import Array, readonly
 from fhir_twin.simulation.baseline import Baseline
@@ -18,6 +18,7 @@ from fhir_twin.simulation.responses import EventTerm
 
 PARTS = {"ascvd": ("mi", "stroke"), "cvd": ("ascvd", "heart-failure")}
 WHOLE = {"mi": "ascvd", "stroke": "ascvd"}
+COMPETES = frozenset({"kidney-failure"})  # KFRE censors deaths; PREVENT is adjusted for them by its authors
 ENDS = (0.1, 0.9)
 
 
@@ -113,8 +114,30 @@ def interval(draws: Array) -> tuple[Array, Array]:
 
 
 def stacked(baselines: list[Baseline], hazard: dict[str, Array]) -> Array:
-    """Risks (outcomes, D) in the order of the baselines."""
-    return risk(np.stack([hazard[b.outcome] for b in baselines])) if baselines else np.zeros((0, 2))
+    """Risks (outcomes, D) in the order of the baselines. Who dies first cannot have the event: outcomes whose equation
+    leaves that out (COMPETES) get their cumulative incidence, with death as under "continue as now" in every scenario
+    (a drug that saves lives is not to look as if it harmed the kidney)."""
+    if not baselines:
+        return np.zeros((0, 2))
+    found = risk(np.stack([hazard[b.outcome] for b in baselines]))
+    death = _death(baselines)
+    for row, item in enumerate(baselines):
+        if death is not None and item.outcome in COMPETES and item.horizon <= death.horizon:
+            times = edges(item.horizon)
+            own = time_weights(times, item.growth)
+            until = np.unique(np.append(times, death.horizon))
+            dying = time_weights(until, death.growth)[: len(own)]
+            found[row] = cumulative_incidence(hazard[item.outcome], own, death.hazard, dying)
+    return found
+
+
+def _death(baselines: list[Baseline]) -> Baseline | None:
+    return next((b for b in baselines if b.outcome == "death"), None)
+
+
+def _title(item: Baseline, baselines: list[Baseline]) -> str:
+    competes = item.outcome in COMPETES and _death(baselines) is not None
+    return f"{item.title}, less those who die first (life table)" if competes else item.title
 
 
 def event_risks(baselines: list[Baseline], draws: Array) -> tuple[EventRisk, ...]:
@@ -122,7 +145,9 @@ def event_risks(baselines: list[Baseline], draws: Array) -> tuple[EventRisk, ...
     low, high = interval(draws)
     mean = draws.mean(axis=1)
     return tuple(
-        EventRisk(b.outcome, b.horizon, float(mean[i]), float(low[i]), float(high[i]), b.title, b.basis)
+        EventRisk(
+            b.outcome, b.horizon, float(mean[i]), float(low[i]), float(high[i]), _title(b, baselines), b.basis
+        )
         for i, b in enumerate(baselines)
     )
 

@@ -59,12 +59,17 @@ def run_checks(
     """All checks, in reading order. people: simulated people (more = narrower, slower)."""
     from fhir_twin.validation.cases import check_cases
     from fhir_twin.validation.coverage import check_coverage, check_forecasts
+    from fhir_twin.validation.response import check_response
     from fhir_twin.validation.trials import check_trials
 
     checks: list[Check] = []
     plan: tuple[tuple[str, Callable[[], Check]], ...] = (
         ("printed cases of the equations", lambda: check_cases(source)),
         ("the usual value is recovered", lambda: check_coverage(knowledge.biomarkers, people, seed)),
+        (
+            "a person's own response is recovered",
+            lambda: check_response(knowledge.biomarkers, people // 2, seed + 2),
+        ),
         ("forecasts against simple rules", lambda: check_forecasts(knowledge.biomarkers, people, seed + 1)),
         ("published trials", lambda: check_trials(knowledge, source)),
     )

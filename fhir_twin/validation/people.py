@@ -65,12 +65,13 @@ def _levels(known: BiomarkerSet, age: Array, sex: np.ndarray, rng: np.random.Gen
     mean, sd = np.empty((len(age), len(known.models))), np.empty((len(age), len(known.models)))
     for i, (years, word) in enumerate(zip(age, sex, strict=True)):
         for j, model in enumerate(known.models):
-            mean[i, j], sd[i, j] = level_prior(model, _profile(str(word)), float(int(years)))
+            mean[i, j], sd[i, j] = level_prior(model, plain_profile(str(word)), float(int(years)))
     draws: Array = mean + rng.standard_normal(mean.shape) @ _root(known.level_correlation) * sd
     return draws
 
 
-def _profile(sex: str) -> Profile:
+def plain_profile(sex: str) -> Profile:
+    """Nothing known but the sex."""
     word = "female" if sex == "female" else "male"
     none: frozenset[str] = frozenset()
     return Profile(None, word, None, "unknown", False, False, False, False, None, none, none, none)  # type: ignore[arg-type]

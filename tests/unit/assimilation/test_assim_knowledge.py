@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,16 @@ def test_responses_of_one_family_go_together() -> None:
 
     assert prior_of("arb") > 0.005
     assert prior_of("ccb-dhp") == pytest.approx(0.0, abs=1e-9)
+
+
+def test_half_a_dose_of_a_pressure_drug_is_four_fifths_of_the_effect() -> None:
+    """Law 2003: 7.1/4.4 against 9.1/5.5 mmHg; an ingredient without published doses keeps the class mean."""
+    for key, share in (("sbp", 0.78), ("dbp", 0.80)):
+        effect = next(t for t in KNOWN.model(key).treatments if t.drug_class == "ace-inhibitor")
+        plain = drug("1", at(2024), "ace-inhibitor")
+        lisinopril = replace(plain, ingredients=("lisinopril",))
+        half, full = (dose_mean(effect, replace(lisinopril, daily_dose=mg)) for mg in (5.0, 10.0))
+        assert math.expm1(half) / math.expm1(full) == pytest.approx(share, abs=0.005)
+        assert full == pytest.approx(effect.mean, abs=1e-3)
+        assert dose_mean(effect, replace(lisinopril, daily_dose=40.0)) == full  # not published: held
+        assert dose_mean(effect, replace(plain, ingredients=("ramipril",), daily_dose=5.0)) == effect.mean

@@ -77,3 +77,30 @@ def test_onset_and_full_effect() -> None:
     times = (np.arange(48000) + 0.5) / 10000
     mean = float(effects.onset(times, 0.63).mean())
     assert effects.full_effect(0.63, 4.8) == pytest.approx(1 / mean, rel=1e-6)
+
+
+def test_cumulative_incidence_is_the_closed_form_of_constant_hazards() -> None:
+    """Two constant hazards a, b over t: a/(a + b) (1 - exp(-(a + b) t)); without the other one: 1 - exp(-a t)."""
+    even = np.full(7, 1 / 7)
+    a, b = np.array([0.3, 0.02, 0.0]), np.array([0.5, 0.0, 0.4])
+    got = hazards.cumulative_incidence(a, even, b, even)
+    np.testing.assert_allclose(got, [0.3 / 0.8 * -np.expm1(-0.8), -np.expm1(-0.02), 0.0], rtol=1e-12)
+
+
+def test_cumulative_incidence_against_simulated_times() -> None:
+    """Deaths that come late take fewer events than deaths that come early."""
+    rng = np.random.default_rng(1)
+    edges = np.linspace(0, 5, 26)
+    late = hazards.time_weights(edges, 0.4)
+    early = late[::-1]
+    event = hazards.time_weights(edges, 0.0)
+    got = [
+        float(hazards.cumulative_incidence(np.array([0.4]), event, np.array([0.9]), w)[0])
+        for w in (early, late)
+    ]
+    times = -np.log(rng.uniform(size=400_000)) / 0.4 * 5
+    dead = np.interp(
+        -np.log(rng.uniform(size=400_000)), np.append(0, np.cumsum(0.9 * late)), edges, right=np.inf
+    )
+    assert got[0] < got[1]
+    assert got[1] == pytest.approx(np.mean((times < 5) & (times < dead)), abs=0.003)

@@ -189,6 +189,35 @@ def test_kidney_risk_needs_low_egfr_and_uacr(make_twin: MakeTwin, run: Run) -> N
     assert not [r for r in dialysis.risks if r.outcome == "kidney-failure"]
 
 
+def test_kidney_failure_leaves_out_those_who_die_first(
+    make_twin: MakeTwin, run: Run, outcomes: Outcomes
+) -> None:
+    """Below KFRE at 85, hardly at 45; and an option that lowers deaths does not raise kidney failure."""
+    gap = {}
+    for age in (45.0, 85.0):
+        twin = make_twin(egfr=25.0, uacr=500.0, age=age, sd=1e-6)
+        (now,) = run(twin)
+        kidney = next(r for r in now.risks if r.outcome == "kidney-failure")
+        plain = calculate(
+            "kfre_4_5y", age=age, sex=twin.profile.sex, egfr=25.0, uacr=500.0, region=outcomes.region
+        )
+        gap[age] = kidney.probability / float(plain)
+        assert "die first" in kidney.equation
+    assert gap[85.0] < 0.85 < 0.97 < gap[45.0] < 1.0
+    _, statin = run(make_twin(egfr=25.0, uacr=500.0, age=70.0), (Choice("statin", "high"),))
+    assert next(c.difference for c in statin.changes if c.outcome == "kidney-failure") == 0.0
+    assert next(c.difference for c in statin.changes if c.outcome == "death") < 0.0
+
+
+def test_qaly_counts_years_lived(make_twin: MakeTwin, run: Run, outcomes: Outcomes) -> None:
+    """A statin saves lives in trials: taking the death row out of the utilities lowers the gain."""
+    _, with_death = run(make_twin(age=70.0), (Choice("statin", "high"),))
+    without = replace(outcomes, utilities=tuple(u for u in outcomes.utilities if u[0] != "death"))
+    _, less = run(make_twin(age=70.0), (Choice("statin", "high"),), outcomes=without)
+    assert with_death.qaly is not None and less.qaly is not None
+    assert with_death.qaly[0] > less.qaly[0] > 0.0
+
+
 def test_no_issue_quotes_a_value_of_the_patient(make_twin: MakeTwin, run: Run) -> None:
     (now,) = run(make_twin(bmi=41.37, age=81.3, egfr=37.77, unseen=("uacr",)))
     text = " ".join(i.diagnostics for i in now.issues)

@@ -11,28 +11,29 @@ import pytest
 from fhir_twin.assimilation import load_biomarkers
 from fhir_twin.cli import main
 from fhir_twin.dynamics.forecast import subset
-from fhir_twin.simulation import load_outcomes
+from fhir_twin.simulation import load_interventions, load_outcomes
 from fhir_twin.validation.cases import check_cases
 from fhir_twin.validation.coverage import check_coverage, check_forecasts
 from fhir_twin.validation.people import KEYS, draw_people
+from fhir_twin.validation.response import check_response
 from fhir_twin.validation.trials import check_trials
 from mappings import Source
 
-KNOWN = load_biomarkers(Source())
+KNOWN, OPTIONS = load_biomarkers(Source()), load_interventions(Source())
 
 
 class Only:
     """As much of Knowledge as a check looks at."""
 
     def __init__(self, outcomes: object) -> None:
-        self.outcomes = outcomes
+        self.outcomes, self.biomarkers, self.interventions = outcomes, KNOWN, OPTIONS
 
 
 def test_the_command_writes_a_whole_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "--out", str(tmp_path), "--people", "1500"]) == 0
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert "4 of 4 checks passed" in page
-    assert page.count("<img") == len(list(tmp_path.glob("*.png"))) == 4
+    assert "5 of 5 checks passed" in page
+    assert page.count("<img") == len(list(tmp_path.glob("*.png"))) == 5
     assert "JUPITER" in page and ">NO<" in page, "the trial that is missed is shown"
     assert "passed" in capsys.readouterr().out
 
@@ -65,6 +66,20 @@ def test_overconfident_noise_is_caught() -> None:
     z = (np.log(truth.usual) - answer.log_mean[:, 0]) / answer.log_sd[:, 0]
     assert (np.abs(z) < 1.96).mean() < 0.93
     assert check_coverage(KNOWN, 1500, 3).passed
+
+
+def test_a_response_that_the_twin_does_not_expect_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """People whose responses spread three times as much as the twin believes are not covered."""
+    from fhir_twin.validation import response
+
+    assert check_response(KNOWN, 600, 4).passed
+    plain = response._readings
+
+    def wilder(sbp, effect, times, rng):  # type: ignore[no-untyped-def]
+        return plain(sbp, replace(effect, spread=3 * effect.spread), times, rng)
+
+    monkeypatch.setattr(response, "_readings", wilder)
+    assert not check_response(KNOWN, 300, 4).passed
 
 
 def test_forecasts_check_compares_with_both_rules() -> None:
