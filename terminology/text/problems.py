@@ -95,8 +95,13 @@ class Ranker:
         """The reading with a body part replaced by the region that ICD-10-CM names ("hand" -> upper limb)."""
         if not any(w in self.parts for w in reading.words):
             return []
-        words = [part for w in reading.words for part in self.parts.get(w, w).split()]
-        return [Reading(tuple(words), reading.prior, reading.expanded)]
+        found = []
+        for place in range(max(self.parts[w].count("|") + 1 for w in reading.words if w in self.parts)):
+            regions = {w: self.parts[w].split("|")[place:][:1] for w in reading.words if w in self.parts}
+            words = [part for w in reading.words for part in (regions.get(w) or [w])[0].split()]
+            if words != list(reading.words):
+                found.append(Reading(tuple(words), reading.prior, reading.expanded))
+        return found
 
     def _reading(self, reading: Reading) -> Ranked:
         words, repaired, steps = self._spelled(reading)

@@ -12,7 +12,7 @@ from terminology.importers.rows import ICD10CM, ConceptRow
 from terminology.text.index import Codes, PhraseIndex, Term, build_index
 from terminology.text.lexicon import Lexicon, Synonym
 from terminology.text.normalise import fold, raw_tokens
-from terminology.text.patterns import PARENTHESIS, UNSAID
+from terminology.text.patterns import PARENTHESIS, UNSAID, UNSPECIFIED_CAUSE
 from terminology.text.qualifiers import Qualifiers
 from terminology.text.shorthand import Shorthand
 from terminology.text.words import Canon
@@ -89,6 +89,8 @@ def _release_terms(concepts: Sequence[ConceptRow], codes: Codes, canon: Canon) -
         code = codes.number[row.code]
         if "(" in row.display:
             yield _term(PARENTHESIS.sub("", row.display), code, "inclusion", canon)
+        if "due to unspecified" in row.display:  # "infarction due to unspecified occlusion of X": what "X infarct" means
+            yield _term(UNSPECIFIED_CAUSE.sub("", row.display), code, "inclusion", canon)
         for kind, text in row.terms:
             yield _term(text, code, "inclusion" if kind == "inclusion" else "includes", canon)
             if "(" in text:
