@@ -20,7 +20,7 @@ MAX_TOKENS = 30
 _MAX_TOUCHED = 4_000
 _TABLE_BITS = 9  # up to this many tokens all sums are made at once
 _UNKNOWN_WEIGHT = 0.7  # a word no term has: it counts as not covered
-_VOLUNTEERED = 0.02  # a term that says acute, left or stage 3 where nobody asked
+VOLUNTEERED = 0.02  # a term that says acute, left or stage 3 where nobody asked
 _MINOR_WEIGHT = 0.25  # numbers that no term has
 
 
@@ -121,5 +121,5 @@ def score(
     )
     attributes = index.term_attrs[terms]
     scores -= 2.0 * qualifiers.contradicted(attributes, query.attributes)
-    scores -= _VOLUNTEERED * qualifiers.volunteered(attributes, query.attributes)
+    scores -= VOLUNTEERED * qualifiers.volunteered(attributes, query.attributes)
     return scores.astype(np.float32), covered.astype(np.float32)

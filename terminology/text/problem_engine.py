@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 
 from terminology.decision import Assertion, CodingDecision
 from terminology.text.answers import Answers, abstention
@@ -49,6 +50,8 @@ class ProblemEngine(Engine):
         self.kind, self.release = answers.kind, answers.release
         self._known: dict[str, CodingDecision] = {}  # exact answers; bounded by the size of the vocabulary
         self._text: ProblemText | None = None
+        self._batches: ProblemEngine | None = None
+        self._lock = Lock()
 
     def code(self, text: str) -> CodingDecision:
         folded, offsets = fold(text)
@@ -62,6 +65,17 @@ class ProblemEngine(Engine):
         if not any(t[0].isalpha() for t, _, _ in tokens):
             return abstention(text, self.kind, "no words" if text.strip() else "empty", self.release)
         return self.decide(text, text if offsets is None else folded, tokens, (0, len(text)))
+
+    def code_many(self, texts: Sequence[str]) -> list[CodingDecision]:
+        """One batch at a time: the compiled ranker keeps buffers of its own. Same answers as `code`."""
+        with self._lock:
+            if self._batches is None:
+                ranker = self.ranker.for_batches()
+                answers = replace(self.answers, ranker=ranker)
+                self._batches = ProblemEngine(ranker, self.context, self.rules, answers)
+                self._batches._known = self._known
+            code = self._batches.code
+            return [code(text) for text in texts]
 
     def code_all(self, text: str) -> tuple[CodingDecision, ...]:
         if self._text is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,6 +57,18 @@ class Ranker:
         self.headings = Headings(index)
         self.parts: dict[str, str] = {}
         self.encoder: Encoder | None = None
+
+    def for_batches(self) -> Ranker:
+        """A ranker of its own for one batch at a time: compiled where numba is there, else this one."""
+        from terminology.text.kernel import Kernel
+
+        other = copy(self)
+        other.headings = Headings(self.index)
+        try:
+            other.headings.kernel = Kernel(self.index, self.qualifiers, self.weights, other.headings.vague())
+        except ImportError:
+            return self
+        return other
 
     def rank(self, original: str, tokens: Sequence[Token]) -> Ranked:
         """`tokens` are the raw tokens of the phrase, with their places in `original`, the text as typed."""
@@ -113,7 +126,11 @@ class Ranker:
         share = repaired / len(tokens)
         query = resolve(tokens, self.index, self.qualifiers)
         method = "repair" if repaired else "abbreviation" if reading.expanded else "retrieval"
-        scored = retrieve(query, self.index, self.qualifiers, self.weights, _TOP)
+        kernel = self.headings.kernel
+        if kernel is None:
+            scored = retrieve(query, self.index, self.qualifiers, self.weights, _TOP)
+        else:
+            scored = kernel.retrieve(query, _TOP)
         leaves = self._leaves(scored, query, self.index.canonical.get(canonical_key(tokens), -1))
         if leaves and leaves[0].score >= 0.999 and method == "retrieval":
             method = "canonical"

@@ -24,7 +24,7 @@ _CHAPTERS = {
     "T": "injury",
     "Z": "status",
 } | dict.fromkeys("VWXY", "external")
-_HALF = 12  # classes in each of the two tables of prices: small enough to stay in the processor's cache
+HALF = 12  # classes in each of the two tables of prices: small enough to stay in the processor's cache
 _EXEMPT = ("lexicon", "map", "site", "import")  # these phrases say themselves what they mean
 
 
@@ -45,8 +45,8 @@ class Qualifiers:
         self.names = sorted({*costs, *self._class.values(), *_CHAPTERS.values()})
         self._bit = {name: 1 << i for i, name in enumerate(self.names)}
         self.penalties = np.array([costs.get(name, 0.1) for name in self.names], np.float32)
-        low, high = self.penalties[:_HALF], self.penalties[_HALF:]
-        self._prices = (_combinations(low), _combinations(high))
+        low, high = self.penalties[:HALF], self.penalties[HALF:]
+        self.prices = (_combinations(low), _combinations(high))
         self._attribute: dict[str, int] = {}
         self.groups: list[int] = []
         position = 0
@@ -58,7 +58,7 @@ class Qualifiers:
                 mask |= 1 << position
                 position += 1
             self.groups.append(mask)
-        if len(self.names) > 2 * _HALF or position > 31:
+        if len(self.names) > 2 * HALF or position > 31:
             raise ValueError("too many qualifier classes or exclusive values (24 and 31)")
 
     def factor(self, token: str) -> float:
@@ -88,8 +88,8 @@ class Qualifiers:
     def unasked(self, flags: npt.NDArray[np.uint32], asked: int) -> npt.NDArray[np.float32]:
         """Sum of penalties of the classes that a term has and the query has not. Shape of `flags`."""
         left = flags & np.uint32(~asked & 0x7FFFFFFF)
-        low, high = self._prices
-        return np.asarray(low[left & np.uint32((1 << _HALF) - 1)] + high[left >> np.uint32(_HALF)])
+        low, high = self.prices
+        return np.asarray(low[left & np.uint32((1 << HALF) - 1)] + high[left >> np.uint32(HALF)])
 
     def contradicted(self, attributes: npt.NDArray[np.uint32], asked: int) -> npt.NDArray[np.bool_]:
         """True where a term says another value of a group than the query. Shape of `attributes`."""

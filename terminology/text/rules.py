@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from terminology.text.index import Ints, PhraseIndex
 from terminology.text.lexicon import CodeRule
 from terminology.text.qualifiers import Qualifiers
 from terminology.text.rank import Weights
+
+if TYPE_CHECKING:
+    from terminology.text.kernel import Kernel
 
 _MANY = 250  # leaves of a category that are looked through for a better one
 # Titles of codes that stand for "not said": a sibling that says what the phrase says is better.
@@ -51,19 +55,39 @@ class Headings:
         self._index = index
         self._leaves = np.flatnonzero(index.codes.leaf).astype(np.int32)
         self._vague: npt.NDArray[np.bool_] | None = None
+        self._below: dict[int, Ints] = {}
+        self._wider: dict[int, tuple[int, ...]] = {}
+        self.kernel: Kernel | None = None  # set where batches are coded
 
-    def vague(self, terms: Ints) -> npt.NDArray[np.bool_]:
-        """True for terms that say "unspecified". Shape of `terms`."""
-        number = self._index.vocabulary.get("unspecified")
+    def vague(self) -> npt.NDArray[np.bool_]:
+        """(T,) True for terms that say "unspecified"."""
         if self._vague is None:
             self._vague = np.zeros(len(self._index.term_code), bool)
+            number = self._index.vocabulary.get("unspecified")
             if number is not None:
                 self._vague[self._index.postings_of(number)] = True
-        return self._vague[terms]
+        return self._vague
 
     def leaves(self, code: int) -> Ints:
-        first, stop = np.searchsorted(self._leaves, (code, int(self._index.codes.last[code]) + 1))
-        return self._leaves[first:stop]
+        known = self._below.get(code)
+        if known is None:
+            first, stop = np.searchsorted(self._leaves, (code, int(self._index.codes.last[code]) + 1))
+            known = self._below[code] = self._leaves[first:stop]
+        return known
+
+    def better(self, code: int) -> tuple[int, ...]:
+        """Headings among whose leaves one may say more than leaf `code`, which leaves something unsaid; else ()."""
+        known = self._wider.get(code)
+        if known is None:
+            title = self._index.codes.display[code].lower()
+            line = self._index.codes.ancestors(code)
+            if any(mark in title for mark in _OPEN):
+                line = [*line[:1], *line[-1:]]
+            else:
+                line = line[:1] if any(mark in title for mark in _OPEN_NEAR) else []
+            found = dict.fromkeys(h for h in line if 1 < len(self.leaves(h)) <= _MANY)
+            known = self._wider[code] = tuple(found)
+        return known
 
 
 def default_child(
@@ -83,6 +107,9 @@ def child_scores(
     index: PhraseIndex, qualifiers: Qualifiers, weights: Weights,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:  # fmt: skip
     """What each title adds to or takes from its heading's score: words asked for, unasked ones, contradictions."""
+    if headings.kernel is not None:
+        own = int(index.codes.title[heading])
+        return headings.kernel.child_scores(titles, own, term, query, _VAGUE, _VOLUNTEERED)
     new = scored.mask[titles] & ~scored.mask[term]
     gained = sums(new, query.weights) / max(query.total, 1e-6)
     own_title = int(index.codes.title[heading])
@@ -98,7 +125,7 @@ def child_scores(
     )
     attributes = index.term_attrs[titles] & ~index.term_attrs[own_title]
     value -= 2.0 * qualifiers.contradicted(attributes, query.attributes)
-    value += _VAGUE * headings.vague(titles)
+    value += _VAGUE * headings.vague()[titles]
     value -= _VOLUNTEERED * qualifiers.volunteered(attributes, query.attributes)
     return np.asarray(value, np.float32)
 
@@ -113,20 +140,10 @@ def better_sibling(
     Siblings first, then the whole category.
     """
     everything = (1 << len(query.ids)) - 1
-    title = index.codes.display[leaf.code].lower()
     if not everything & ~int(scored.mask[leaf.term]):
         return leaf
-    line = index.codes.ancestors(leaf.code)
-    if any(mark in title for mark in _OPEN):
-        line = [*line[:1], *line[-1:]]
-    elif any(mark in title for mark in _OPEN_NEAR):
-        line = line[:1]
-    else:
-        return leaf
-    for heading in dict.fromkeys(line):
+    for heading in headings.better(leaf.code):
         leaves = headings.leaves(heading)
-        if not 1 < len(leaves) <= _MANY:
-            continue
         titles = index.codes.title[leaves]
         value = child_scores(titles, heading, leaf.term, headings, scored, query, index, qualifiers, weights)
         own = float(value[int(np.searchsorted(leaves, leaf.code))])

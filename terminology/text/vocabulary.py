@@ -89,7 +89,9 @@ def _release_terms(concepts: Sequence[ConceptRow], codes: Codes, canon: Canon) -
         code = codes.number[row.code]
         if "(" in row.display:
             yield _term(PARENTHESIS.sub("", row.display), code, "inclusion", canon)
-        if "due to unspecified" in row.display:  # "infarction due to unspecified occlusion of X": what "X infarct" means
+        if (
+            "due to unspecified" in row.display
+        ):  # "infarction due to unspecified occlusion of X": what "X infarct" means
             yield _term(UNSPECIFIED_CAUSE.sub("", row.display), code, "inclusion", canon)
         for kind, text in row.terms:
             yield _term(text, code, "inclusion" if kind == "inclusion" else "includes", canon)
