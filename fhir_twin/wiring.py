@@ -8,15 +8,24 @@ from pathlib import Path
 
 from fhir_twin.errors import InvalidInput, UpstreamError
 from fhir_twin.knowledge import Knowledge, load_knowledge
+from fhir_twin.model.registered import RegisteredServer, Registry
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
+from fhir_twin.transport.backend_login import BackendLogin
 from fhir_twin.transport.fhir_server import FhirServer
 from fhir_twin.transport.folder import FolderSource
 from fhir_twin.transport.http import HttpClient, Limits, Wait
 from fhir_twin.transport.login import Authorization, basic, bearer, token_file
+from fhir_twin.transport.no_server import NoServer
+from fhir_twin.transport.own_keys import OwnKeys
 from fhir_twin.transport.plan_writer import PlanWriter
 from fhir_twin.transport.pull import ServerSource
 from fhir_twin.transport.retry import RetryPolicy
+from fhir_twin.transport.servers_file import read_servers
+from fhir_twin.transport.smart_discovery import SmartConfiguration, discover
+from fhir_twin.transport.smart_http import SmartHttp
+from fhir_twin.transport.smart_token import TokenClient
+from fhir_twin.transport.urls import parse_base
 from terminology import Terminology, open_terminology
 from terminology.build import default_cache
 from terminology.importers.icd10cm import installed_tabular
@@ -31,7 +40,13 @@ def open_service(
     """The service on the FHIR server of `settings`. Raises KnowledgeError, InvalidInput, and what the server's
     capability statement gives cause for (UpstreamError, LoginRequired, NotSupported ...).
 
-    wait_for_server: a server that does not answer yet is no error (both may be starting); `check` tells of it."""
+    wait_for_server: a server that does not answer yet is no error (both may be starting); `check` tells of it.
+    Without a server of its own it serves those who log in at a registered one."""
+    if not settings.text("server") and registry_of(settings).servers:
+        own = knowledge or open_knowledge(settings)
+        return TwinService(
+            NoServer(), None, own, label=settings.text("ai_label"), check=lambda: "no server of its own"
+        )
     server = open_server(settings)
     probe = open_server(settings, patience=READY_WITHIN)
     try:
@@ -86,9 +101,10 @@ def open_server(settings: Settings, *, patience: float = math.inf) -> FhirServer
     """A client of the FHIR server of `settings`; nothing is sent yet. patience: the most seconds for one answer."""
     if not settings.text("server"):
         raise InvalidInput("no FHIR server is named: --server URL or FHIR_TWIN_SERVER")
+    base, registered = _named(settings)
     client = HttpClient(
-        settings.text("server"),
-        authorization=_authorization(settings),
+        base,
+        authorization=_authorization(settings) or _backend(settings, registered),
         ca_bundle=settings.path("ca_bundle"),
         limits=Limits(
             read=min(settings.number("timeout"), patience),
@@ -118,6 +134,41 @@ def _authorization(settings: Settings) -> Authorization | None:
             raise InvalidInput("basic_auth wants user:password")
         return basic(user, password)
     return None
+
+
+def registry_of(settings: Settings) -> Registry:
+    """The servers file."""
+    return read_servers(settings.path("servers_file"))
+
+
+def key_folder(settings: Settings) -> Path:
+    """Where our signing keys are kept."""
+    return settings.path("key_folder") or (settings.path("cache") or default_cache()) / "web" / "keys"
+
+
+def _named(settings: Settings) -> tuple[str, RegisteredServer | None]:
+    """(base, registration) of the server that the settings name by URL or by its name in the servers file."""
+    given, registry = settings.text("server"), registry_of(settings)
+    named = registry.named(given)
+    if named is not None:
+        return named.base, named
+    return given, registry.covering(parse_base(given).text) if registry.servers else None
+
+
+def _backend(settings: Settings, registered: RegisteredServer | None) -> Authorization | None:
+    """SMART Backend Services, where system/ scopes are registered for the server and no other login is given."""
+    if registered is None or not registered.backend_scopes:
+        return None
+    http, keys = SmartHttp(settings.path("ca_bundle")), OwnKeys(key_folder(settings))
+    base = parse_base(registered.base).text
+    found: list[SmartConfiguration] = []
+
+    def client() -> TokenClient:
+        if not found:
+            found.append(discover(registered, base, http))
+        return TokenClient(registered, found[0], keys, http)
+
+    return BackendLogin(client)
 
 
 def _tell(wait: Wait) -> None:

@@ -26,6 +26,7 @@ COMMANDS = {
     "check": ("check", "ask a FHIR server, without writing, whether fhir-twin can work with it"),
     "listen": ("listen", "take HL7 v2 messages over MLLP, keep them, and answer when they are kept"),
     "convert": ("convert", "turn HL7 v2 messages or C-CDA documents into FHIR Bundles; nothing is kept"),
+    "servers": ("servers", "register FHIR servers and CDS clients, check logins, rotate signing keys"),
     "load": ("load", "load bundle files into a FHIR server (for tests and demos)"),
     "code": ("code", "code free text: the decision, the candidates, and why"),
     "terminology": ("terminology", "import, list, remove and inspect terminology releases"),

@@ -48,7 +48,7 @@ class OwnKeys:
         self._seen: tuple[tuple[str, int], ...] | None = None
         self._keys: tuple[OwnKey, ...] = ()
 
-    def keys(self) -> tuple[OwnKey, ...]:
+    def all(self) -> tuple[OwnKey, ...]:
         """All of them, oldest first."""
         files = sorted(self.folder.glob("*.jwk")) if self.folder.is_dir() else []
         seen = tuple((f.name, f.stat().st_mtime_ns) for f in files)
@@ -73,27 +73,27 @@ class OwnKeys:
 
     def retire(self, kid: str) -> None:
         """Publish it no longer. Raises InvalidInput when it is not there, or the last one of its algorithm."""
-        found = next((k for k in self.keys() if k.kid == kid), None)
+        found = next((k for k in self.all() if k.kid == kid), None)
         if found is None:
             raise InvalidInput("there is no such key")
-        if sum(k.algorithm == found.algorithm for k in self.keys()) == 1:
+        if sum(k.algorithm == found.algorithm for k in self.all()) == 1:
             raise InvalidInput(f"it is the only {found.algorithm} key; make a new one first")
         (self.folder / f"{kid}.jwk").unlink()
 
     def ensure(self, now: float) -> None:
         """At least one key per algorithm."""
-        have = {k.algorithm for k in self.keys()}
+        have = {k.algorithm for k in self.all()}
         for algorithm in ALGORITHMS:
             if algorithm not in have:
                 self.make(algorithm, now)
 
     def jwks(self) -> dict[str, Any]:
         """The public keys; `verify` is what others may do with them."""
-        return {"keys": [{**k.public(), "key_ops": ["verify"]} for k in self.keys()]}
+        return {"keys": [{**k.public(), "key_ops": ["verify"]} for k in self.all()]}
 
     def signing(self, algorithm: Algorithm, now: float) -> OwnKey:
         """The newest key of `algorithm` that has been published long enough, else the oldest."""
-        own = [k for k in self.keys() if k.algorithm == algorithm]
+        own = [k for k in self.all() if k.algorithm == algorithm]
         if not own:
             raise InvalidInput("there is no signing key: `fhir-twin servers keys --new` makes one")
         ripe = [k for k in own if k.made <= now - LEAD]

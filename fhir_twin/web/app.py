@@ -103,6 +103,8 @@ def create_app(
     app.register_error_handler(TwinError, _known_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _bug)
+    if prefix := public.path.rstrip("/"):
+        app.wsgi_app = smart_parts.Mounted(app.wsgi_app, prefix)  # type: ignore[assignment,method-assign]
     return app
 
 

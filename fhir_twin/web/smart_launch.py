@@ -30,7 +30,7 @@ from fhir_twin.web.cookies import clear_cookie, set_cookie
 from fhir_twin.web.session import PageSession, session_page
 from fhir_twin.web.session_store import end_session, hand_out, web_state
 from fhir_twin.web.smart_finish import finish
-from fhir_twin.web.smart_parts import public_base, smart_parts
+from fhir_twin.web.smart_parts import public_address, smart_parts
 
 blueprint = Blueprint("smart", __name__)
 KIND = "launch"
@@ -95,7 +95,7 @@ def logout(session: PageSession) -> Response:
     from fhir_twin.web.smart_finish import revoke
 
     revoke(session.tag)
-    page = make_response(render_template("smart_ended.html", session_page=None))
+    page = make_response(render_template("smart_ended.html"))
     return end_session(session, page)
 
 
@@ -147,7 +147,7 @@ def _start(server: RegisteredServer, iss: str, launch_token: str, context: str) 
         "nonce": nonce,
         "browser": browser,
         "scope": scope,
-        "redirect_uri": public_base() + url_for("smart.callback"),
+        "redirect_uri": public_address(url_for("smart.callback")),
         "app_context": context,
         "framed": request.headers.get("Sec-Fetch-Dest") == "iframe",
     }

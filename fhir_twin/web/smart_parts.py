@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from flask import current_app, request
 
@@ -141,3 +143,23 @@ def public_base() -> str:
     """The URL that browsers and EHRs know us by; behind a proxy it comes from the settings, never from Host."""
     settings: Settings = current_app.extensions["fhir-twin"]["settings"]
     return settings.text("public_url").rstrip("/") or request.url_root.rstrip("/")
+
+
+def public_address(path: str) -> str:
+    """The whole URL of a path that `url_for` gave, which begins with the prefix we are mounted at."""
+    return public_base() + path.removeprefix(request.script_root)
+
+
+class Mounted:
+    """WSGI: we are reached under a path (public_url with a path). Proxies take it off, or pass it on; both work."""
+
+    def __init__(self, app: Callable[[dict[str, Any], Any], Iterable[bytes]], prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path == self._prefix or path.startswith(self._prefix + "/"):
+            environ["PATH_INFO"] = path[len(self._prefix) :] or "/"
+        environ["SCRIPT_NAME"] = self._prefix
+        return self._app(environ, start)
