@@ -23,7 +23,7 @@ from terminology.importers import (
     sssom,
 )
 from terminology.importers.rows import BadRelease, Import, Release, Report, Row
-from terminology.tables import INDEXES, SCHEMA, Writer, finish
+from terminology.tables import SCHEMA, Writer, finish
 
 Progress = Callable[[int], None]
 READERS: dict[str, Callable[[Path], Import]] = {
@@ -37,7 +37,7 @@ READERS: dict[str, Callable[[Path], Import]] = {
     "fhir": fhir_json.read,
     "gem": gem.read,
 }
-FORMAT = "2"  # of the release files; one of another format is imported anew
+FORMAT = "3"  # of the release files; one of another format is imported anew
 _BATCH = 20_000
 
 
@@ -54,18 +54,20 @@ def import_release(
     final = folder / f"{file_stem(found.release)}.sqlite"
     if final.exists() and release_of(final) is not None:
         return found.release, found.report, final
-    part = folder / f".{final.name}.part"
+    part, fresh = folder / f".{final.name}.part", folder / f".{final.name}.new"
     try:
-        write(found, part, progress)
+        collect(found, part, progress)
     except BadRelease:
         part.unlink(missing_ok=True)  # going on later would find the same damage
         raise
-    part.replace(final)
+    finish(part, fresh, {"release": json.dumps(asdict(found.release)), "format": FORMAT})
+    fresh.replace(final)
+    part.unlink()
     return found.release, found.report, final
 
 
-def write(found: Import, path: Path, progress: Progress | None = None) -> None:
-    """All rows into a SQLite file, going on with a half-written one. Raises BadRelease when there are none."""
+def collect(found: Import, path: Path, progress: Progress | None = None) -> None:
+    """All rows into a file of their own, going on with a half-written one. Raises BadRelease when there are none."""
     db = _opened(path)
     try:
         if _busy(db):
@@ -81,12 +83,6 @@ def write(found: Import, path: Path, progress: Progress | None = None) -> None:
                 progress(done)
         if not done:
             raise BadRelease(f"{found.release.name}: no concepts and no maps")
-        finish(db)
-        db.executescript(INDEXES)
-        meta = (("release", json.dumps(asdict(found.release))), ("format", FORMAT))
-        with _transaction(db):
-            db.executemany("insert or replace into meta values (?, ?)", meta)
-            db.execute("delete from meta where name = 'rows'")
     finally:
         db.close()
 

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -158,7 +159,10 @@ class Terminology:
 
     def search(self, system: str, text: str, limit: int = 10, version: str = "") -> tuple[Hit, ...]:
         """Concepts whose terms contain words that begin with every word of `text`, best first."""
-        return self.expand(system, text, count=limit, version=version).contains
+        if not text.strip():
+            return ()
+        found = islice(self._system(system, version).each((), text), max(0, limit))
+        return tuple(Hit(e.code, e.display, "", not e.inactive) for e in found)
 
     def expand(
         self, system: str, text: str = "", *, root: str = "", count: int | None = None, offset: int = 0,
@@ -169,8 +173,8 @@ class Terminology:
         filters = [Filter("concept", "is-a", self._entry(system, root, version)[1].code)] if root else []
         if count is None:
             total = found.page(filters, text, active_only=active_only, count=0).total
-            if total - offset > MAX_EXPANSION:
-                raise TooCostly(f"{total} codes; ask with count and offset")
+            if total is None or total - offset > MAX_EXPANSION:
+                raise TooCostly(f"{total or 'very many'} codes; ask with count and offset")
         page = found.page(
             filters,
             text,
@@ -182,7 +186,9 @@ class Terminology:
             Hit(e.code, e.display, "", not e.inactive, _designations(e) if include_designations else ())
             for e in page.entries
         )
-        return Expansion(page.total, offset, tuple(hits))
+        return Expansion(
+            offset + len(page.entries) if page.total is None else page.total, offset, tuple(hits)
+        )
 
     def translate(
         self, system: str, code: str, target_system: str = "", *, map_url: str = "", reverse: bool = False

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+from terminology.ancestors import write_ancestors
 from terminology.importers.rows import (
     ConceptRow,
     MapRow,
@@ -39,50 +41,83 @@ create table if not exists resource(
     type text not null, url text not null, version text not null, id text not null, head text not null,
     body blob not null);
 """
-INDEXES = """
-create unique index if not exists concept_code on concept(code);
-create index if not exists term_concept on term(concept);
-create index if not exists property_concept on property(concept);
-create index if not exists property_name on property(name, value);
-create index if not exists edge_child on edge(child, parent);
-create index if not exists edge_parent on edge(parent, child);
-create index if not exists map_source on map(source);
-create index if not exists map_target on map(target);
-create index if not exists resource_url on resource(type, url);
-analyze;
+_TABLES = """
+pragma journal_mode = off; pragma synchronous = off; pragma temp_store = file; pragma cache_size = -65536;
+create table meta(name text primary key, value text not null);
+create table concept(
+    id integer primary key, code text not null, display text not null, active integer not null, definition text);
+create table term(
+    id integer primary key, concept integer not null, kind text not null, text text not null, language text);
+create table property(concept integer not null, name text not null, value text not null);
+create table edge(child integer not null, parent integer not null);
+create table above(id integer primary key, codes blob not null);
+create table map(
+    map_url text, source_system text, source text, target_system text, target text, equivalence text,
+    grp integer, priority integer, rule text, advice text);
+create table resource(
+    type text not null, url text not null, version text not null, id text not null, head text not null,
+    body blob not null);
 """
-_WORDS = """
-drop table if exists words;
+# Terms are numbered by their length: the full-text index then gives the shortest match first, without ranking all.
+_COPY = """
+insert into concept select * from old.concept;
+insert into property select * from old.property order by concept, rowid;
+insert into edge select distinct c.id, p.id from old.later_edge l join concept c on c.code = l.child
+    join concept p on p.code = l.parent union select child, parent from old.edge;
+insert into map select * from old.map;
+insert into resource select * from old.resource;
+create temp table named as select concept, kind, text, language, id from old.term;
+create index temp.named_concept on named(concept);
+update concept set display = coalesce(
+    (select text from named t where t.concept = concept.id order by
+        (kind = 'synonym') desc, (kind = 'fsn') desc, id limit 1), code) where display = '';
+insert into named(concept, kind, text) select id, 'display', display from concept c
+    where not exists (select 1 from named t where t.concept = c.id and t.text = c.display);
+insert into term(concept, kind, text, language)
+    select concept, kind, text, language from named order by length(text), concept, id;
+drop table named;
+"""
+_INDEXES = """
+create index term_concept on term(concept);
+create index property_concept on property(concept);
+create index property_name on property(name, value);
+create index edge_child on edge(child, parent);
+create index edge_parent on edge(parent, child);
+create index map_source on map(source);
+create index map_target on map(target);
+create index resource_url on resource(type, url);
 create virtual table words using fts5(
     text, content = 'term', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3');
 insert into words(words) values ('rebuild');
-insert into words(words) values ('optimize');
-"""
-_FINISH = """
-create unique index if not exists concept_code on concept(code);
-create index if not exists term_concept on term(concept);
-begin;
-insert into edge select c.id, p.id from later_edge l join concept c on c.code = l.child
-    join concept p on p.code = l.parent;
-drop table later_edge;
-commit;
-update concept set display = coalesce(
-    (select text from term t where t.concept = concept.id order by
-        (kind = 'synonym') desc, (kind = 'fsn') desc, id limit 1), code) where display = '';
-delete from term where kind = 'display';
-insert into term(concept, kind, text) select id, 'display', display from concept c
-    where not exists (select 1 from term t where t.concept = c.id and t.text = c.display);
+analyze;
 """
 # What a large CodeSystem's head leaves out; the body holds it.
 _HEAVY = ("concept", "compose", "expansion", "group", "text", "contained")
 
 
-def finish(db: sqlite3.Connection) -> None:
-    """What can be done only when all rows are there: late parents, displays from terms, the full-text index.
+def finish(part: Path, final: Path, meta: Mapping[str, str]) -> None:
+    """Write the release file `final` from the rows in `part`: compact, in the order it is read, indexed.
 
-    Each step can be done again: an interrupted import begins them anew."""
-    db.executescript(_FINISH)
-    db.executescript(_WORDS)
+    `part` stays as it is, so that an interrupted finish is simply done again."""
+    final.unlink(missing_ok=True)
+    db = sqlite3.connect(final, isolation_level=None)
+    try:
+        db.executescript(_TABLES)
+        db.execute("attach ? as old", (str(part),))
+        db.execute("begin")
+        for statement in ("create unique index concept_code on concept(code)", *_statements(_COPY)):
+            db.execute(statement)
+        db.executemany("insert into meta values (?, ?)", meta.items())
+        db.execute("commit")
+        db.execute("detach old")
+        write_ancestors(db)
+        db.executescript(_INDEXES)
+    finally:
+        db.close()
+
+
+def _statements(script: str) -> list[str]:
+    return [part.strip() for part in script.split(";") if part.strip()]
 
 
 class Writer:

@@ -40,9 +40,9 @@ class Filter:
 
 @dataclass(slots=True)
 class Page:
-    """A part of a selection. `total` counts the whole selection."""
+    """A part of a selection. `total` counts the whole selection; None when there are too many to count."""
 
-    total: int
+    total: int | None
     entries: list[Entry] = field(default_factory=list)
 
 

@@ -73,7 +73,7 @@ def _chosen(members: Members, value_set: Json, wish: Wish) -> tuple[int | None, 
         active = active or wish.active_only
         if wish.count is None:
             total = system.page(filters, wish.text, active_only=active, count=0).total
-            _check_size(total - wish.offset, value_set)
+            _check_size(MAX_WALK if total is None else total - wish.offset, value_set)
         page = system.page(filters, wish.text, active_only=active, count=wish.count, offset=wish.offset)
         return page.total, [Member(system, entry) for entry in page.entries]
     walk = members.each(value_set, wish.text, active_only=wish.active_only)

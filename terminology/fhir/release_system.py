@@ -7,8 +7,10 @@ Filters are pushed into SQL, so that the first page of an expansion over half a 
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from terminology.fhir.concept import Entry, Filter, Page, split_words
@@ -17,6 +19,8 @@ from terminology.fhir.problem import TxError, TxIssue
 from terminology.importers.rows import ICD9CM, ICD10, ICD10CM, LOINC, RXNORM, SNOMED, Release
 
 Json = dict[str, Any]
+Row = tuple[int, str, str, int, str | None]
+MAX_COUNTED = 1_000  # matches counted behind a page; with more the total stays unsaid
 _BELOW = (
     "(with recursive below(n) as (select id from concept where code = ? union select e.child from edge e "
     "join below b on e.parent = b.n) select n from below)"
@@ -29,6 +33,7 @@ _IS_ABOVE = (
     "with recursive above(n) as (select id from concept where code = ? union select e.parent from edge e "
     "join above a on e.child = a.n) select 1 from above where n = (select id from concept where code = ?) limit 1"
 )
+_ANCESTORS = "select a.codes from concept c join above a on a.id = c.id where c.code = ?"
 _ICD = (ICD10CM, ICD10, ICD9CM)
 _TITLES = {SNOMED: "SNOMED CT", LOINC: "LOINC", RXNORM: "RxNorm", ICD10CM: "ICD-10-CM"}
 _FSN = {"system": SNOMED, "code": "900000000000003001", "display": "Fully specified name"}
@@ -99,9 +104,18 @@ class ReleaseSystem:
     def relation(self, a: str, b: str) -> str:
         if a == b:
             return "equivalent"
-        if self.db.execute(_IS_ABOVE, (b, a)).fetchone():
+        if self._is_above(a, b):
             return "subsumes"
-        return "subsumed-by" if self.db.execute(_IS_ABOVE, (a, b)).fetchone() else "not-subsumed"
+        return "subsumed-by" if self._is_above(b, a) else "not-subsumed"
+
+    def _is_above(self, a: str, b: str) -> bool:
+        row = self.db.execute(_ANCESTORS, (b,)).fetchone()
+        if row is None:  # on a circle of parents, or without any
+            return self.db.execute(_IS_ABOVE, (b, a)).fetchone() is not None
+        number = self.db.execute("select id from concept where code = ?", (a,)).fetchone()
+        ancestors = memoryview(row[0]).cast("i")
+        place = bisect_left(ancestors, number[0]) if number else len(ancestors)
+        return place < len(ancestors) and ancestors[place] == number[0]
 
     def page(
         self, filters: Sequence[Filter], text: str = "", *, active_only: bool = False, count: int | None = None,
@@ -110,30 +124,51 @@ class ReleaseSystem:
         clause = self._clause(filters)
         if active_only:
             clause.add("c.active")
-        source, values = "concept c", [*clause.values]
-        order = "c.id"
         if text.strip():
-            query = fts(text)
-            if not query:
-                return Page(0)
-            source = (
-                "(select t.concept n, min(w.rank) r from words w join term t on t.id = w.rowid where words match ? "
-                "group by t.concept) f join concept c on c.id = f.n"
-            )
-            values, order = [query, *values], "f.r, length(c.display), c.code"
-        total = int(self.db.execute(f"select count(*) from {source} where {clause}", values).fetchone()[0])
-        statement = (
-            f"select c.id, c.code, c.display, c.active, c.definition from {source} where {clause} "
-            f"order by {order} limit ? offset ?"
-        )
-        rows = self.db.execute(statement, (*values, -1 if count is None else count, offset)).fetchall()
+            return self._found(clause, text, count, offset)
+        statement = f"select count(*) from concept c where {clause}"
+        total = int(self.db.execute(statement, clause.values).fetchone()[0])
+        if count == 0:
+            return Page(total)
+        statement = f"{_COLUMNS} from concept c where {clause} order by c.id limit ? offset ?"
+        rows = self.db.execute(statement, (*clause.values, -1 if count is None else count, offset)).fetchall()
         return Page(total, [self._entry(row) for row in rows])
 
     def each(self, filters: Sequence[Filter], text: str = "") -> Iterator[Entry]:
-        step, offset = 500, 0
-        while entries := self.page(filters, text, count=step, offset=offset).entries:
-            yield from entries
-            offset += step
+        clause = self._clause(filters)
+        if text.strip():
+            rows = self._matching(clause, text)
+        else:
+            rows = iter(
+                self.db.execute(f"{_COLUMNS} from concept c where {clause} order by c.id", clause.values)
+            )
+        return (self._entry(row) for row in rows)
+
+    def _matching(self, clause: Clause, text: str) -> Iterator[Row]:
+        """Every concept once, by its shortest matching term: terms are numbered by length, and the index gives them
+        in that order, so that a page costs what it shows and not what there is."""
+        query = fts(text)
+        if not query:
+            return
+        statement = (
+            f"{_COLUMNS} from words w join term t on t.id = w.rowid join concept c on c.id = t.concept "
+            f"where words match ? and {clause} order by w.rowid"
+        )
+        seen: set[int] = set()
+        for row in self.db.execute(statement, (query, *clause.values)):
+            if row[0] not in seen:
+                seen.add(row[0])
+                yield row
+
+    def _found(self, clause: Clause, text: str, count: int | None, offset: int) -> Page:
+        rows = self._matching(clause, text)
+        last = None if count is None else offset + count
+        page = [self._entry(row) for row in islice(rows, offset, last)]
+        known = offset + len(page) if page or not offset else 0
+        if last is not None and (count == 0 or len(page) == count):
+            more = sum(1 for _ in islice(rows, MAX_COUNTED))
+            return Page(None if more == MAX_COUNTED else known + more, page)
+        return Page(known, page)
 
     def has(self, code: str, filters: Sequence[Filter]) -> bool:
         clause = self._clause(filters)
@@ -232,7 +267,7 @@ class ReleaseSystem:
         sql = test.format(column) if column else inner.format(test.format("p.value"))
         clause.add(f"not ({sql})" if negated else sql, *([] if column else [name]), *given_values)
 
-    def _entry(self, row: tuple[int, str, str, int, str | None]) -> Entry:
+    def _entry(self, row: Row) -> Entry:
         number, code, display, active, definition = row
         db = self.db
         terms = db.execute("select kind, text, language from term where concept = ? order by id", (number,))
@@ -257,6 +292,7 @@ class ReleaseSystem:
 
 
 _SELECT = "select id, code, display, active, definition from concept"
+_COLUMNS = "select c.id, c.code, c.display, c.active, c.definition"
 
 
 def _property(name: str, value: str) -> Json:

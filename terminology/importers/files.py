@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import io
 import tarfile
@@ -78,7 +79,7 @@ class Files:
             raise BadRelease(f"{self.path.name}: damaged or truncated") from error
 
     def _each_of_tar(self, suffix: str, limit: int) -> Iterator[tuple[str, str | None]]:
-        with tarfile.open(self.path, "r|*") as archive:
+        with _tar(self.path) as archive:
             for member in archive:
                 if not member.isfile() or not member.name.endswith(suffix):
                     continue
@@ -155,11 +156,22 @@ def _checked_zip(path: Path) -> list[str]:
     return sorted(m.filename for m in members)
 
 
+@contextmanager
+def _tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """A tar archive as a stream. The end of the compressed data is checked (tarfile alone takes a torn one as whole)."""
+    opened: IO[bytes] = path.open("rb") if path.suffix.lower() == ".tar" else gzip.open(path, "rb")
+    with opened as stream:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            yield archive
+        while stream.read(1 << 20):
+            pass
+
+
 def _checked_tar(path: Path) -> list[str]:
     names: list[str] = []
     total, packed = 0, path.stat().st_size
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with _tar(path) as archive:
             for member in archive:
                 total += member.size
                 if total > MAX_RATIO * max(packed, 50_000):
