@@ -20,8 +20,8 @@ from terminology.store import Terminology, open_terminology
 
 _KINDS = (
     "snomed (RF2 Snapshot or Full), loinc (csv), rxnorm (RRF), obo (DOID, Mondo, HPO ...), sssom (maps), fhir "
-    "(CodeSystem, ValueSet, ConceptMap: file, folder or package .tgz), icd10cm (tabular XML), icd10cm-index (alphabetic "
-    "index XML), gem (ICD-9-CM maps)"
+    "(CodeSystem, ValueSet, ConceptMap: file, folder or package .tgz), icd10cm (tabular XML), icd10cm-index "
+    "(alphabetic index XML), gem (ICD-9-CM maps)"
 )
 
 

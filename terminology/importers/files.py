@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -158,9 +158,10 @@ def _checked_zip(path: Path) -> list[str]:
 
 @contextmanager
 def _tar(path: Path) -> Iterator[tarfile.TarFile]:
-    """A tar archive as a stream. The end of the compressed data is checked (tarfile alone takes a torn one as whole)."""
-    opened: IO[bytes] = path.open("rb") if path.suffix.lower() == ".tar" else gzip.open(path, "rb")
-    with opened as stream:
+    """A tar archive as a stream, its compressed data checked to the end (tarfile alone takes a torn one as whole)."""
+    with path.open("rb") as raw, ExitStack() as stack:
+        plain = path.suffix.lower() == ".tar"
+        stream = raw if plain else stack.enter_context(gzip.GzipFile(fileobj=raw))
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             yield archive
         while stream.read(1 << 20):
