@@ -7,7 +7,7 @@ HAPI_PORT ?= 8090
 HAPI := tests/hapi/server
 OUT ?= out
 
-.PHONY: tx-tests validate help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
+.PHONY: chaos tx-tests validate help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ fix: $(STAMP)  ## format, and mend what can be mended
 golden: $(STAMP)  ## rewrite the reference simulations under version control; read the diff before you commit it
 	$(BIN)/python tests/science/test_science_reference.py
 	FHIR_TWIN_GOLDEN=1 $(BIN)/python -m pytest -q tests/science -k reference
+
+chaos: $(STAMP)  ## the long fault tests: 1,000 random SIGKILLs across intake, planning and write-back (20 minutes)
+	FHIR_TWIN_KILLS=1000 $(BIN)/python -m pytest -q -s tests/faults
 
 bench: $(STAMP)  ## benchmarks: each prints ratios against a named peer in the same run
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,bench]'

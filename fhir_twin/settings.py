@@ -164,7 +164,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 # Environment names of ours that are no options: the settings file itself, and switches of the test suite.
-_RESERVED = frozenset({"SETTINGS", "SHARED", "HAPI_URL", "GOLDEN"})
+_RESERVED = frozenset({"SETTINGS", "SHARED", "HAPI_URL", "GOLDEN", "KILLS"})
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:

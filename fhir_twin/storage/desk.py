@@ -172,8 +172,8 @@ class Desk:
 
     def idle(self) -> bool:
         """Nothing is ready or running (what waits for its time, or is blocked, does not count)."""
-        t, now = self._table, self._database.clock()
-        ready = sa.and_(sa.text(READY), t.c.due <= now)
+        t = self._table
+        ready = sa.and_(sa.text(READY), self.queue.ripe())
         undone = sa.select(t.c.id).where(
             t.c.tenant == self.queue.tenant, sa.or_(ready, t.c.state == "running")
         )

@@ -132,10 +132,7 @@ class Queue:
         if self.watch.due():
             self.reclaim()
         t = self.table
-        now = self.database.clock()
-        # A clock that was set back must not hold work up: before the moment the pause began counts as over, too.
-        waiting = sa.or_(t.c.due <= now, t.c.due - t.c.pause > now)
-        ready = sa.select(t.c.id).where(t.c.tenant == self.tenant, _READY, waiting)
+        ready = sa.select(t.c.id).where(t.c.tenant == self.tenant, _READY, self.ripe())
         if kinds:
             ready = ready.where(t.c.kind.in_(kinds))
         ready = ready.order_by(t.c.id).limit(1)
@@ -150,6 +147,12 @@ class Queue:
         with self.database.write() as connection:
             row = connection.execute(taking).mappings().first()
         return None if row is None else _work(row)
+
+    def ripe(self) -> sa.ColumnElement[bool]:
+        """Rows whose pause is over. A clock that was set back must not hold work up: a moment before the pause began
+        counts as after it."""
+        t, now = self.table, self.database.clock()
+        return sa.or_(t.c.due <= now, t.c.due - t.c.pause > now)
 
     def beat(self, work: Work) -> bool:
         """Still at it. False when the work was taken over."""

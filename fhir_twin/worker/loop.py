@@ -70,7 +70,7 @@ class Worker:
         self.benches = tuple(benches)
         self.name = f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(3)}"
         self._threads = threads
-        self._poll = poll
+        self.poll = poll
         self._patience = patience or Patience()
         self._told = told or (lambda *_: None)
         self._stopping = threading.Event()
@@ -124,7 +124,7 @@ class Worker:
                 busy = False
                 self._stopping.wait(min(getattr(error, "retry_after", 1.0), 1.0))
             if not busy and not self._stopping.is_set():
-                self._wake.wait(self._poll)
+                self._wake.wait(self.poll)
                 self._wake.clear()
 
     def _one(self, bench: Bench) -> bool:

@@ -53,7 +53,7 @@ class Watching:
         self.web.close()
         self.store.close()
 
-    def until(self, what: str, true: Any, seconds: float = 30.0) -> float:
+    def until(self, what: str, true: Any, seconds: float = 120.0) -> float:
         start = time.monotonic()
         while not true():
             assert time.monotonic() - start < seconds, f"not within {seconds} s: {what}"
@@ -97,14 +97,14 @@ def test_a_new_observation_moves_the_twin_and_updates_the_plan(watching: Watchin
     # A first value: there is no stored twin yet, so the whole record is read and planned.
     w.potassium(patient, 4.3)
     w.until("a stored twin", lambda: w.store.twins.get(patient) is not None)
-    w.until("a written plan", lambda: Desk(w.store.outbox).counts().states.get("done", 0) == 1)
+    w.until("a written plan", lambda: Desk(w.store.outbox).counts().states.get("done", 0) == 1, 180)
     before = {p["id"]: p["meta"]["versionId"] for p in w.plans(patient)}
     assert before
 
     # Potassium 6.4: over several limits. Our own time is what passes less what HAPI takes to answer.
     calls = _Calls()
     sent = w.potassium(patient, 6.4)
-    w.until("the second plan", lambda: Desk(w.store.outbox).counts().states.get("done", 0) == 2)
+    w.until("the second plan", lambda: Desk(w.store.outbox).counts().states.get("done", 0) == 2, 180)
     calls.stop()
     began = Desk(w.store.jobs).rows(kind="notice")[-1].accepted.timestamp()  # HAPI's delivery is its own time
     ended = Desk(w.store.outbox).rows()[-1].finished.timestamp()  # type: ignore[union-attr]
