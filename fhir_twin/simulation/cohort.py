@@ -1,0 +1,217 @@
+"""Many people at once, from plain columns: absolute risks under options, and what a trial of one would find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fhir_twin.errors import InvalidInput
+from fhir_twin.model.biomarker import BiomarkerSet
+from fhir_twin.model.intervention import Dose, Effect, EventEffect, Intervention, Interventions, Outcomes
+from fhir_twin.model.scenario import CONTINUE, Choice, Scenario, Trajectory
+from fhir_twin.model.twin import Array, Point, Twin
+from fhir_twin.simulation.reference import AS_OF, plain_profile, plain_twin
+from fhir_twin.simulation.simulate import simulate
+from fhir_twin.simulation.what_if import choice_of, scenario_of
+
+FACTS = ("age", "sex", "smoker", "groups", "classes", "pregnant")
+SURE = 0.005  # relative standard error of a value given as a plain number
+Option = str | Intervention | Choice | Sequence[Mapping[str, Any] | Choice]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Risks:
+    """P people, S scenarios ("continue as now" first), O outcomes: risk, low, high (P, S, O), NaN where no equation
+    answers; years (O,): horizon of each; qaly (P, S): gained against "continue as now"; relative: per person and
+    scenario, outcome -> hazard ratio as trials give it; refusals: per person, why there is no absolute risk."""
+
+    scenarios: tuple[str, ...]
+    outcomes: tuple[str, ...]
+    years: tuple[float, ...]
+    risk: Array
+    low: Array
+    high: Array
+    qaly: Array
+    relative: tuple[tuple[dict[str, float], ...], ...]
+    refusals: tuple[tuple[str, ...], ...]
+
+    def of(self, outcome: str) -> Array:
+        """(P, S) risks of one outcome. Raises KeyError."""
+        if outcome not in self.outcomes:
+            raise KeyError(outcome)
+        return np.asarray(self.risk[:, :, self.outcomes.index(outcome)])
+
+
+def lowering(biomarker: str, by: float, outcomes: Sequence[str] = ()) -> Intervention:
+    """A treatment that lowers one biomarker by exactly `by` (canonical unit) at once and acts through it alone, by the
+    trial ratios per unit (SBP, LDL, HbA1c): what meta-analyses of trials speak of. outcomes: those it acts on, default
+    all that have a ratio of their own."""
+    events = tuple(EventEffect(o, via=biomarker) for o in outcomes)
+    return Intervention(
+        key=f"lower-{biomarker}",
+        title=f"{biomarker} lower by {by:g}",
+        kind="medication",
+        codes=(),
+        doses=(Dose("standard", f"{by:g}"),),
+        onset_years=0.02,
+        effects=(Effect(biomarker, "absolute", -abs(float(by)), 0.0, ("given",)),),
+        events=events,
+    )
+
+
+def cohort_risks(
+    people: Mapping[str, Any],
+    options: Sequence[Option],
+    known: BiomarkerSet,
+    interventions: Interventions,
+    outcomes: Outcomes,
+    *,
+    horizon_years: float = 10.0,
+    draws: int = 1000,
+) -> Risks:
+    """See `fhir_twin.science.risks`."""
+    twins = read_people(people, known)
+    every, scenarios = _scenarios(options, interventions, outcomes, horizon_years)
+    found = [simulate(t, scenarios, known, every, outcomes, draws=draws) for t in twins]
+    names: dict[str, float] = {}
+    for person in found:
+        for r in person[0].risks if person else ():
+            if r.horizon_years <= horizon_years:
+                names.setdefault(r.outcome, r.horizon_years)
+    shape = (len(twins), len(scenarios), len(names))
+    risk, low, high = (np.full(shape, np.nan) for _ in range(3))
+    qaly = np.full(shape[:2], np.nan)
+    for i, person in enumerate(found):
+        for j, trajectory in enumerate(person):
+            qaly[i, j] = 0.0 if j == 0 else (trajectory.qaly or (np.nan,))[0]
+            for r in trajectory.risks:
+                if names.get(r.outcome) == r.horizon_years:
+                    o = list(names).index(r.outcome)
+                    risk[i, j, o], low[i, j, o], high[i, j, o] = r.probability, r.low, r.high
+    relative = tuple(tuple({e.outcome: e.ratio for e in t.relative} for t in person) for person in found)
+    refusals = tuple(_refusals(t, person) for t, person in zip(twins, found, strict=True))
+    keys = tuple(s.key for s in scenarios)
+    return Risks(keys, tuple(names), tuple(names.values()), risk, low, high, qaly, relative, refusals)
+
+
+def hazard_ratio(
+    people: Mapping[str, Any],
+    option: Option,
+    outcome: str,
+    known: BiomarkerSet,
+    interventions: Interventions,
+    outcomes: Outcomes,
+    *,
+    years: float,
+    draws: int = 200,
+) -> tuple[float, float, float]:
+    """See `fhir_twin.science.hazard_ratio`."""
+    every, scenarios = _scenarios((option,), interventions, outcomes, years)
+    now, then, ratios = [], [], []
+    for twin in read_people(people, known):
+        pair = simulate(twin, scenarios, known, every, outcomes, draws=draws)
+        risks = [next((r.probability for r in t.risks if r.outcome == outcome), None) for t in pair]
+        effect = next((r for r in (pair[1].relative if pair else ()) if r.outcome == outcome), None)
+        if effect is not None:
+            half = np.log(effect.high / effect.low) / 2.0 * (1.959964 / 1.281552)
+            ratios.append((np.log(effect.ratio), half))
+        if None not in risks and len(risks) == 2:
+            now.append(-np.log1p(-float(risks[0] or 0.0)))
+            then.append(-np.log1p(-float(risks[1] or 0.0)))
+    if now:
+        point = float(np.log(np.sum(then) / np.sum(now)))
+    elif ratios:
+        point = float(np.mean([r[0] for r in ratios]))
+    else:
+        raise InvalidInput(f"nothing is known of {outcome} in these people")
+    half = float(np.mean([r[1] for r in ratios])) if ratios else 0.0
+    return float(np.exp(point)), float(np.exp(point - half)), float(np.exp(point + half))
+
+
+def read_people(people: Mapping[str, Any], known: BiomarkerSet) -> list[Twin]:
+    """One twin per person. Raises InvalidInput for an unknown column or columns of different length."""
+    columns = {name: _column(value, name) for name, value in people.items()}
+    unknown = [n for n in columns if n not in (*FACTS, "height") and n not in known.keys]
+    if unknown:
+        raise InvalidInput(f"people: unknown columns {', '.join(sorted(unknown))}")
+    lengths = {len(c) for c in columns.values() if len(c) != 1}
+    if len(lengths) > 1:
+        raise InvalidInput("people: columns of different length")
+    count = lengths.pop() if lengths else 1
+    rows = [
+        {name: column[i if len(column) > 1 else 0] for name, column in columns.items()} for i in range(count)
+    ]
+    return [_twin(row, known) for row in rows]
+
+
+def _column(value: Any, name: str) -> list[Any]:
+    if name in ("groups", "classes"):
+        many = isinstance(value, list | tuple) and not all(isinstance(v, str) for v in value)
+        return [frozenset(v) for v in value] if many else [frozenset(value)]
+    if isinstance(value, str) or np.ndim(value) == 0:
+        return [value]
+    return list(value)
+
+
+def _twin(row: Mapping[str, Any], known: BiomarkerSet) -> Twin:
+    facts = {name: row[name] for name in FACTS if name in row and not _missing(row[name])}
+    if "age" in facts:
+        facts["age"] = float(facts["age"])
+    if "smoker" in facts:
+        facts["smoker"] = bool(facts["smoker"])
+    values = {k: float(v) for k, v in row.items() if k in known.keys and not _missing(v)}
+    if any(v <= 0 for v in values.values()):
+        raise InvalidInput("people: values must be positive, in canonical units")
+    extra = []
+    if not _missing(row.get("height")):
+        extra.append(Point("height", "Observation/height", AS_OF, float(row["height"]), "cm"))
+    return plain_twin(known, values, plain_profile(facts), spread=SURE, extra=extra)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+
+
+def _scenarios(
+    options: Sequence[Option], interventions: Interventions, outcomes: Outcomes, years: float
+) -> tuple[Interventions, tuple[Scenario, ...]]:
+    """The interventions with those made up by the caller, and the scenarios, "continue as now" first."""
+    made = [_acting(o, outcomes) for o in options if isinstance(o, Intervention)]
+    every = replace(interventions, items=(*interventions.items, *made)) if made else interventions
+    if not 0.0 < years <= 30.0:
+        raise InvalidInput("horizon: above 0 and at most 30 years")
+    scenarios = [replace(CONTINUE, horizon_years=years)]
+    for option in options:
+        choices = _choices(option, every)
+        scenario = scenario_of(choices, every, horizon_years=max(years, 1.0))
+        scenarios.append(replace(scenario, horizon_years=years))
+    return every, tuple(scenarios)
+
+
+def _choices(option: Option, every: Interventions) -> tuple[Choice, ...]:
+    if isinstance(option, Choice):
+        return (option,)
+    if isinstance(option, str | Intervention):
+        name = option if isinstance(option, str) else option.key
+        key, _, dose = name.partition(":")
+        table: dict[str, Any] = {"intervention": key} | ({"dose": dose} if dose else {})
+        return (choice_of(table, every),)
+    return tuple(c if isinstance(c, Choice) else choice_of(c, every) for c in option)
+
+
+def _acting(item: Intervention, outcomes: Outcomes) -> Intervention:
+    """A made-up treatment without named outcomes acts on all that have a trial ratio for its biomarker."""
+    if item.events or not item.effects:
+        return item
+    key = item.effects[0].biomarker
+    events = tuple(EventEffect(r.outcome, via=key) for r in outcomes.trial_ratios if r.biomarker == key)
+    return replace(item, events=events)
+
+
+def _refusals(twin: Twin, person: tuple[Trajectory, ...]) -> tuple[str, ...]:
+    if not person:
+        return (twin.refused or "no simulation for this person",)
+    return tuple(i.diagnostics for i in person[0].issues)
