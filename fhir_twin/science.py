@@ -138,8 +138,8 @@ def risks(
 
     people: name -> scalar or (P,) of "age", "sex", "smoker", biomarkers in canonical units ("sbp", "ldl", ...),
     "height" in cm, "groups" and "classes" (a list of sets, or one set for all). option: an intervention's key
-    ("statin", "statin:high"), choices that go together (tables: intervention, dose, delay_years, adherence, stop, from_dose), or
-    `lowering(...)`. Raises InvalidInput naming what does not fit."""
+    ("statin", "statin:high"), choices that go together (tables: intervention, dose, delay_years, adherence, stop,
+    from_dose), or `lowering(...)`. Raises InvalidInput naming what does not fit."""
     known = knowledge(overlay)
     return _cohort.cohort_risks(people, options, *known, horizon_years=horizon_years, draws=draws)
 
