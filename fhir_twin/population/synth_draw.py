@@ -199,16 +199,16 @@ def _events(
         names = tuple(EVENTS.values())
         risk = prevent.logistic(prevent.linear_predictor(inputs, "base", 10, names))
         old = np.clip(age + start / 12.0 - 79.0, 0.0, None)
+        years = np.clip((age + start / 12.0).astype(int) - 18, 0, len(table["female"]) - 1)
+        dies = np.where(sex, table["female"][years], table["male"][years]) * (width / 12.0)
+        falls = (rng.random(count) < dies) & (death == NEVER)
+        death[falls] = (start + np.floor(rng.random(count) * width))[falls]
         for k, key in enumerate(EVENTS):
             hazard = -np.log1p(-risk[:, k]) / 10.0 * np.exp(0.07 * old) * (width / 12.0)
             hazard = hazard * _trial_ratio(knowledge, key, untreated[:, start], usual[:, start])
             when = start + np.floor(rng.random(count) * width)
             falls = (rng.random(count) < -np.expm1(-hazard)) & (events[key] == NEVER) & (when < death)
             events[key][falls] = when[falls]
-        years = np.clip((age + start / 12.0).astype(int) - 18, 0, len(table["female"]) - 1)
-        dies = np.where(sex, table["female"][years], table["male"][years]) * (width / 12.0)
-        falls = (rng.random(count) < dies) & (death == NEVER)
-        death[falls] = (start + np.floor(rng.random(count) * width))[falls]
     return events, death
 
 

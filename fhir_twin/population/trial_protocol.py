@@ -118,6 +118,8 @@ def protocol_of(key: str, table: dict[str, Any], interventions: Interventions) -
         raise InvalidInput("protocol: [trial] is missing")
     _known("trial", trial, _TRIAL)
     try:
+        if not 0.25 <= float(trial["follow_up"]) <= 10.0:
+            raise InvalidInput("protocol: follow_up must lie within 0.25 and 10 years")
         protocol = Protocol(
             key=key,
             title=str(trial["title"]),
@@ -153,7 +155,6 @@ def _known(where: str, table: dict[str, Any], keys: set[str]) -> None:
 
 def _check(p: Protocol) -> None:
     rules = (
-        (0.25 <= p.follow_up <= 10.0, "follow_up must lie within 0.25 and 10 years"),
         (20 <= p.participants <= 1_000_000, "participants must lie within 20 and 1,000,000"),
         (10 <= p.replicates <= 10_000, "replicates must lie within 10 and 10,000"),
         (0.0 < p.alpha < 0.5 and 0.0 < p.power < 1.0, "alpha and power must be shares"),
