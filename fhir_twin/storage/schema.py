@@ -158,3 +158,30 @@ RECORD = sa.Table(
     sa.Column("moment", sa.Float, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
+# What was made for a patient, as the FHIR face shows it. digest: of the content without times. made: of the plan it
+# belongs to; updated: of the last change of content (Unix times).
+MADE = sa.Table(
+    "made",
+    METADATA,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("type", sa.String(64), primary_key=True),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("patient", sa.String(64), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("made", sa.Float, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("updated", sa.Float, nullable=False),
+    sa.Index("ix_made_patient", "tenant", "patient"),
+)
+# Answers of the FHIR face that are waited for (Prefer: respond-async).
+ANSWER = sa.Table(
+    "answer",
+    METADATA,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("owner", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+)

@@ -25,8 +25,12 @@ from fhir_twin.web import (
     api,
     cds_hooks,
     facade,
+    facade_access,
+    facade_async,
+    facade_made,
     headers,
     messages,
+    operations,
     pages,
     session,
     session_access,
@@ -42,6 +46,11 @@ from terminology import Terminology
 
 # They ask for something else than a key: a launch's state and cookie, a JWT, a subscription's secret.
 OWN_GUARD = frozenset({smart_launch.blueprint.name, cds_hooks.blueprint.name, subscriptions.blueprint.name})
+# The FHIR face for patients takes SMART tokens beside the key, and may be switched off.
+PATIENT_FACE = frozenset(
+    {"made.read", "made.search", "made.unwritten", "operations.twin", "operations.simulate", "operations.plan",
+     "operations.unknown", "async.status", "async.forget", "facade.apply"}
+)  # fmt: skip
 OPEN_ROUTES = frozenset({"api.health", "api.metadata", "static"})
 
 
@@ -76,6 +85,7 @@ def create_app(
         "open_library": library,
         "guard": threading.Lock(),
         "reception": reception,
+        "token_check": facade_access.make_check(settings),
         "store": store,
         "inbox": Inbox(store, wake) if store is not None else None,
     }
@@ -90,6 +100,8 @@ def create_app(
     app.register_blueprint(cds_hooks.blueprint)
     app.register_blueprint(facade.blueprint)
     app.register_blueprint(terminology_ops.blueprint)
+    for face in (facade_made, operations, facade_async):
+        app.register_blueprint(face.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(messages.blueprint)
     app.register_blueprint(subscriptions.blueprint)
@@ -98,7 +110,7 @@ def create_app(
     app.jinja_env.globals["version"] = __version__
     app.jinja_env.filters.update(outcome=outcome_words, biomarker=biomarker_name, unit=unit_words)
     app.jinja_env.tests["moves"] = is_noticeable
-    app.before_request(lambda: _admit(key))
+    app.before_request(lambda: _admit(key, here))
     app.after_request(headers.harden)
     app.register_error_handler(TwinError, _known_error)
     app.register_error_handler(HTTPException, _http_error)
@@ -117,9 +129,12 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def _admit(key: str) -> None:
+def _admit(key: str, here: bool) -> None:
     """With a key set, every route but health and metadata wants it, as `X-API-Key` or a bearer token."""
     g.run_id = secrets.token_hex(6)
+    if (request.endpoint or "") in PATIENT_FACE:
+        facade_access.admit(key, here)
+        return
     if not key or request.endpoint in OPEN_ROUTES or request.blueprint in OWN_GUARD:
         return
     if "tag" in (request.view_args or {}):

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_twin import __version__
-
-RELEASED = "2026-11-23"  # of the service's FHIR face; not the time of the request, so that it can be cached
+from fhir_twin.fhir.systems import HOME
+from fhir_twin.web.capability_dates import RELEASED
+from fhir_twin.web.facade_made import TYPES as MADE
+from fhir_twin.web.facade_search import PARAMETERS
+from fhir_twin.web.operation_definitions import OPERATIONS, operation_id
 
 
 def capability_statement(base: str) -> dict[str, Any]:
@@ -29,7 +32,20 @@ def capability_statement(base: str) -> dict[str, Any]:
                 "mode": "server",
                 "documentation": "Plans are written to the FHIR server that the patient lives on. Here: knowledge, "
                 "terminology, and a JSON API under /api (POST /api/patients/{id}/run).",
-                "resource": [_served(name, operations) for name, operations in SERVED],
+                "security": {
+                    "cors": False,
+                    "service": [{"coding": [{"system": _SECURITY, "code": "SMART-on-FHIR"}]}],
+                    "description": "SMART access tokens, or an API key for engines (X-API-Key).",
+                },
+                "resource": [
+                    *(_served(name, operations) for name, operations in SERVED),
+                    *(_made(name) for name in MADE),
+                    _patient(),
+                    {
+                        "type": "OperationDefinition",
+                        "interaction": [{"code": "read"}, {"code": "search-type"}],
+                    },
+                ],
             },
             {
                 "mode": "client",
@@ -52,6 +68,32 @@ def _served(name: str, operations: tuple[str, ...]) -> dict[str, Any]:
         base = "http://hl7.org/fhir/OperationDefinition"
         value["operation"] = [{"name": op, "definition": f"{base}/{name}-{op}"} for op in operations]
     return value
+
+
+_SECURITY = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+_TOKENS = frozenset({"_id", "identifier", "status", "intent", "lifecycle-status"})
+
+
+def _made(name: str) -> dict[str, Any]:
+    """What was made for patients: read and searched, never written by others."""
+    kinds = {"_lastUpdated": "date", "patient": "reference", "subject": "reference", "target": "reference"}
+    return {
+        "type": name,
+        "interaction": [{"code": code} for code in ("read", "vread", "search-type")],
+        "versioning": "versioned",
+        "readHistory": False,
+        "searchParam": [{"name": p, "type": "token" if p in _TOKENS else kinds[p]} for p in PARAMETERS[name]],
+    }
+
+
+def _patient() -> dict[str, Any]:
+    return {
+        "type": "Patient",
+        "documentation": "Patients live on their own server; here only our operations on them.",
+        "operation": [
+            {"name": op, "definition": f"{HOME}/OperationDefinition/{operation_id(op)}"} for op in OPERATIONS
+        ],
+    }
 
 
 INTERACTIONS = {

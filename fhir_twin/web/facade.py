@@ -18,7 +18,8 @@ from fhir_twin.fhir.definitions import PLAN_ID, canonical, definitions
 from fhir_twin.service import TwinService
 from fhir_twin.web.answers import fhir_response
 from fhir_twin.web.bodies import parameters_body
-from fhir_twin.web.capability import RELEASED
+from fhir_twin.web.capability_dates import RELEASED
+from fhir_twin.web.facade_access import caller
 
 blueprint = Blueprint("facade", __name__, url_prefix="/fhir")
 TYPES = ("PlanDefinition", "ActivityDefinition", "Library")
@@ -86,6 +87,7 @@ def apply() -> Response:
     match = _SUBJECT.match(str(given.get("subject", "")))
     if match is None:
         raise InvalidInput("subject is needed, as a reference: Patient/ID")
+    caller().check("CarePlan", "r", match.group(1))
     outcome = _service().run_one(match.group(1), datetime.now(UTC), dry_run=True)
     if outcome.error is not None:
         raise outcome.error

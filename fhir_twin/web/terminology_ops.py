@@ -16,7 +16,7 @@ from flask import Blueprint, Response, current_app, request
 
 from fhir_twin.errors import InvalidInput, NotFound, NotSupported
 from fhir_twin.web.answers import fhir_response
-from fhir_twin.web.capability import RELEASED
+from fhir_twin.web.capability_dates import RELEASED
 from fhir_twin.web.catalogue import TYPES, Catalogue
 from fhir_twin.web.formats import resource_body
 from terminology.fhir import operations

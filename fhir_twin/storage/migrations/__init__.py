@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from fhir_twin.errors import StoreError
 
-NEWEST = "0003"
+NEWEST = "0004"
 _LOCK = 0x66_68_69_72_74_77_69_6E  # "fhirtwin": PostgreSQL's advisory lock while tables change
 
 
