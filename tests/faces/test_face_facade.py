@@ -156,7 +156,7 @@ def test_versions_etags_and_dates(base: str) -> None:
     on_a_day = parameters({"name": "asOf", "valueDateTime": "2026-11-01"})
     plans = [post(f"{base}/Patient/{PATIENT}/$plan", on_a_day).json() for _ in range(2)]
     url = plans[0]["entry"][0]["fullUrl"]
-    assert [p["entry"][0]["resource"] for p in plans][0] == get(url).json()
+    assert plans[0]["entry"][0]["resource"] == get(url).json()
     assert plans[0]["entry"] == plans[1]["entry"]
     first = get(url)
     tag = first.headers["ETag"]
