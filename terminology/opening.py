@@ -90,7 +90,7 @@ def wire(
         speller(index, lexicon),
         load_weights(source),
     )
-    ranker.parts, ranker.encoder = lexicon.parts, encoder
+    ranker.parts, ranker.encoder, ranker.words = lexicon.parts, encoder, frozenset(lexicon.known)
     context, rules, links = Context(lexicon), CodeRules(lexicon.rules), SnomedLinks(starter, canon)
     notes = Notes(folder / "notes.json")
 

@@ -257,6 +257,13 @@ def noise(count: int, seed: int) -> list[Phrase]:
     return found
 
 
+def not_problems(odd: bool) -> list[Phrase]:
+    """Medical words that name no problem; odd rows calibrate, even rows are measured."""
+    with (HERE / "not-problems.tsv").open(encoding="utf-8") as stream:
+        rows = [line.strip() for line in stream if line.strip() and not line.startswith("#")][1:]
+    return [Phrase(text, "none", "not a problem") for text in rows[not odd :: 2]]
+
+
 def expected_calibration_error(answers: Sequence[Answer], bins: int = 10) -> float:
     """Mean gap between confidence and share of right answers, in equal-width bins, weighted by size."""
     confidence = np.array([a.decision.confidence for a in answers])
@@ -270,10 +277,10 @@ def expected_calibration_error(answers: Sequence[Answer], bins: int = 10) -> flo
     return float(sum(gaps) / max(1, len(answers)))
 
 
-def marked_sentences() -> list[tuple[str, tuple[int, int], str]]:
-    """(sentence, span of the mention, label) of assertions.tsv."""
+def marked_sentences(name: str = "assertions") -> list[tuple[str, tuple[int, int], str]]:
+    """(sentence, span of the mention, label) of `name`.tsv."""
     found = []
-    with (HERE / "assertions.tsv").open(encoding="utf-8") as stream:
+    with (HERE / f"{name}.tsv").open(encoding="utf-8") as stream:
         for row in csv.DictReader((line for line in stream if not line.startswith("#")), delimiter="\t"):
             first, last = row["sentence"].index("["), row["sentence"].index("]")
             text = row["sentence"].replace("[", "").replace("]", "")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from terminology.text.index import PhraseIndex
+from terminology.text.index import SOURCES, PhraseIndex
 from terminology.text.lexicon import Lexicon
 
 COMMON = "ABCDEFGHIJKLMNQRSZ"  # chapters of problem lists: no obstetrics, external causes, poisoning
@@ -44,6 +44,19 @@ def left_out_inclusions(index: PhraseIndex, count: int, seed: int) -> list[Phras
         if len(found) == count:
             break
     return found
+
+
+def left_out_imports(index: PhraseIndex, count: int, seed: int) -> list[Phrase]:
+    """Entry terms of MeSH (synonyms.mesh.tsv), each asked while it is not there. Gold: the code it was mapped to."""
+    rng = random.Random(seed)
+    order = [int(i) for i in np.flatnonzero(index.term_source == SOURCES.index("import"))]
+    rng.shuffle(order)
+    return [
+        Phrase(
+            index.texts[n], index.codes.code[index.term_code[n]], "left-out MeSH entry term", frozenset((n,))
+        )
+        for n in order[:count]
+    ]
 
 
 def misspelled(index: PhraseIndex, count: int, seed: int) -> list[Phrase]:

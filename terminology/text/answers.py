@@ -13,7 +13,7 @@ from terminology.text.rank import Evidence, confidence
 from terminology.text.rules import Leaf
 from terminology.text.snomed import SnomedLinks
 
-_METHODS = {"canonical": "exact", "repair": "retrieval", "history": "retrieval"}
+_METHODS = {"canonical": "exact", "repair": "retrieval", "history": "retrieval", "import": "lexicon"}
 _BY_SOURCE = {"lexicon": "lexicon", "map": "map", "site": "lexicon"}
 _SEVENTH = "STVWXYMOEH"  # the chapters whose codes carry 7th characters
 _FALL = 8  # how fast the probability of lower candidates falls with their score
@@ -45,6 +45,8 @@ def evidence(ranked: Ranked) -> Evidence:
         ranked.repaired,
         first.heading >= 0,
         len(ranked.tokens),
+        ranked.headed,
+        ranked.head_missing,
     )
 
 

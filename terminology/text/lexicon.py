@@ -66,6 +66,7 @@ class Lexicon:
     rules: list[CodeRule] = field(default_factory=list)
     cues: list[Cue] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
 
 
 def load_lexicon(source: Tables) -> Lexicon:
@@ -134,6 +135,11 @@ def _body_parts(lexicon: Lexicon, rows: list[dict[str, str]], _site: bool) -> No
         lexicon.parts[row["subject_label"].lower()] = row["object_label"].lower()
 
 
+def _known_words(lexicon: Lexicon, rows: list[dict[str, str]], _site: bool) -> None:
+    for row in rows:
+        lexicon.known.update(row["words"].lower().split("|"))
+
+
 _SYSTEMS = {
     "ICD10CM": ICD10CM,
     "SCT": "http://snomed.info/sct",
@@ -151,4 +157,5 @@ _READERS = {
     "code-rules": _code_rules,
     "cues": _cues,
     "body-parts": _body_parts,
+    "known-words": _known_words,
 }

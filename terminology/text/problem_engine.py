@@ -136,7 +136,7 @@ class ProblemEngine(Engine):
         ("prostate CA, s/p prostatectomy")."""
         index = self.ranker.index
         literal = index.literal.get(same[tokens[0][1] : tokens[-1][2]].lower())
-        if literal is not None and index.codes.leaf[index.term_code[literal]]:
+        if literal is not None and self._sayable(literal):
             return self._literal(literal)
         ranked = self.ranker.rank(same, tokens)
         cut = next((i for i, (t, _, _) in enumerate(tokens) if i and t in _CUTS), 0)
@@ -158,6 +158,11 @@ class ProblemEngine(Engine):
         both = sorted((*lowered, *rest), key=lambda x: (-x.score, x.code))
         steps = (*head.steps, f"first part decides: {' '.join(t for t, _, _ in tokens[:cut])}")
         return replace(head, leaves=tuple(both[:10]), method="retrieval", steps=steps)
+
+    def _sayable(self, term: int) -> bool:
+        """Whether the words of `term` alone decide: a billable code, and no merely imported synonym."""
+        index = self.ranker.index
+        return bool(index.codes.leaf[index.term_code[term]]) and SOURCES[index.term_source[term]] != "import"
 
     def _literal(self, term: int) -> Ranked:
         index = self.ranker.index
@@ -183,7 +188,7 @@ class ProblemEngine(Engine):
             return known
         index = self.ranker.index
         term = index.literal.get(key)
-        if term is None or not index.codes.leaf[index.term_code[term]]:
+        if term is None or not self._sayable(term):
             return None
         tokens = raw_tokens(key)
         assertion = _whole_assertion(strip(tokens, self.context.hits(tokens), self.context).assertion)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from terminology.text.candidates import Query, Scored, resolve, retrieve
-from terminology.text.index import PhraseIndex, canonical_key
+from terminology.text.index import SOURCES, PhraseIndex, canonical_key
 from terminology.text.qualifiers import Qualifiers
 from terminology.text.rank import Weights
 from terminology.text.rules import Headings, Leaf, better_sibling, default_child
@@ -28,7 +28,9 @@ _JUST_BELOW = 0.995  # of several terms with the same words, the one that the ex
 _ENCODER_SHARE = 0.3
 Encoder = Callable[[Sequence[str]], "npt.ArrayLike"]
 _FAR = 0.45  # a term so far behind the best is not looked at
-_BROADER_COST = 0.1
+_BROADER_COST = 0.06
+_IMPORT = SOURCES.index("import")  # terms of derived tables and imported releases: near, not equal
+_CHEAP = 0.12  # what a token may cost and yet not count as a word of a name
 _WORTH = 0.35  # a weaker hit is not refined
 
 
@@ -43,6 +45,8 @@ class Ranked:
     repaired: float
     tokens: tuple[str, ...]
     steps: tuple[str, ...]
+    headed: bool = True  # some word of it can be a problem's name by itself ("pain", not "bile" or "duct")
+    head_missing: bool = False  # the best term has such a word, and nobody said it
 
 
 class Ranker:
@@ -56,7 +60,18 @@ class Ranker:
         self.qualifiers, self.speller, self.weights = qualifiers, speller, weights
         self.headings = Headings(index)
         self.parts: dict[str, str] = {}
+        self.words: frozenset[str] = (
+            frozenset()
+        )  # correctly spelled, though the vocabulary does not have them
         self.encoder: Encoder | None = None
+        self._standing: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def standing(self) -> npt.NDArray[np.bool_]:
+        """(V,) tokens that are a term by themselves, but for words that cost next to nothing."""
+        if self._standing is None:
+            self._standing = standing_tokens(self.index)
+        return self._standing
 
     def for_batches(self) -> Ranker:
         """A ranker of its own for one batch at a time: compiled where numba is there, else this one."""
@@ -132,10 +147,21 @@ class Ranker:
         else:
             scored = kernel.retrieve(query, _TOP)
         leaves = self._leaves(scored, query, self.index.canonical.get(canonical_key(tokens), -1))
-        if leaves and leaves[0].score >= 0.999 and method == "retrieval":
+        if leaves and self.index.term_source[leaves[0].term] == _IMPORT and method != "repair":
+            method = "import"
+        elif leaves and leaves[0].score >= 0.999 and method == "retrieval":
             method = "canonical"
         covered = float(scored.covered[0]) if len(scored.covered) else 0.0
-        return Ranked(leaves, method, covered, reading.prior, share, tokens, steps)
+        return Ranked(
+            leaves, method, covered, reading.prior, share, tokens, steps, *self._heads(query, leaves)
+        )
+
+    def _heads(self, query: Query, leaves: tuple[Leaf, ...]) -> tuple[bool, bool]:
+        headed = bool(self.standing[query.ids].any())
+        if not leaves:
+            return headed, False
+        unasked = np.setdiff1d(self.index.tokens_of(leaves[0].term), query.ids)
+        return headed, bool(self.standing[unasked].any())
 
     def _spelled(self, reading: Reading) -> tuple[list[str], int, tuple[str, ...]]:
         """Words with unknown ones repaired; the number of repairs; what was repaired."""
@@ -153,7 +179,7 @@ class Ranker:
         return words, len(steps), tuple(steps)
 
     def _known(self, word: str) -> bool:
-        if word in self.speller.known or self.canon.is_form(word):
+        if word in self.speller.known or word in self.words or self.canon.is_form(word):
             return True
         return self.canon.word(word) in self.index.vocabulary
 
@@ -167,7 +193,10 @@ class Ranker:
             if value <= 0.0 or code in seen or (value < least and term != exact):
                 continue
             seen.add(code)
-            value = max(value, 1.0) if term == exact else min(value, _JUST_BELOW)
+            if term == exact and self.index.term_source[term] != _IMPORT:
+                value = max(value, 1.0)
+            else:
+                value = min(value, _JUST_BELOW)
             if codes.leaf[code]:
                 leaf = Leaf(code, value, term, -1)
                 if value >= _WORTH:
@@ -181,6 +210,18 @@ class Ranker:
             if leaf.code not in best or best[leaf.code].score < leaf.score:
                 best[leaf.code] = leaf
         return tuple(sorted(best.values(), key=lambda x: (-x.score, x.code))[:_KEEP])
+
+
+def standing_tokens(index: PhraseIndex) -> npt.NDArray[np.bool_]:
+    """(V,) True for tokens that alone name a code (of the chapters A to T), as "pneumonia" does and "lobe" does not."""
+    costly = index.cost[index.forward] >= _CHEAP
+    owner = np.repeat(np.arange(len(index.term_code)), np.diff(index.forward_indptr))
+    alone = np.bincount(owner[costly], minlength=len(index.term_code)) == 1
+    status = np.array([code[:1] in "UVWXYZ" for code in index.codes.code], bool)
+    alone &= ~status[index.term_code] & (index.term_source != _IMPORT)
+    found = np.zeros(len(index.vocabulary), bool)
+    found[index.forward[costly & alone[owner]]] = True
+    return found
 
 
 def without_measures(tokens: Sequence[Token]) -> Sequence[Token]:

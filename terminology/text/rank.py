@@ -41,6 +41,8 @@ class Evidence:
     repaired: float  # share of tokens that were repaired
     default_child: bool  # the coding rules chose below what was said
     tokens: int
+    headed: bool = True  # a word of the phrase can name a problem by itself
+    head_missing: bool = False  # the term has such a word that the phrase lacks
 
 
 def load_weights(source: Tables) -> Weights:
@@ -77,6 +79,9 @@ def features(evidence: Evidence) -> tuple[tuple[str, float], ...]:
         ("one_token", float(evidence.tokens <= 1)),
         ("full", float(evidence.covered > 0.999)),
         ("lone_gap", (1.0 - evidence.score) if evidence.tokens <= 1 else 0.0),
+        ("headless", float(not evidence.headed)),
+        ("head_missing", float(evidence.head_missing)),
+        ("no_head", float(evidence.head_missing and not evidence.headed)),
         ("repaired_gap", (1.0 - evidence.score) * evidence.repaired),
     )
 
