@@ -1,7 +1,8 @@
 """Fit the calibration (logistic, one model per method) and write mappings/lexicon/ranking.toml.
 
 Training mixture: left-out inclusion terms and MeSH entry terms, typos, abbreviations, reordered titles (seed 1),
-shorthand sets "second" and "fifth", noise, medical words that name no problem (odd rows). The benchmark reports on other seeds and on the set "test", which is never used here.
+shorthand sets "second" and "fifth", noise, medical words that name no problem (odd rows). The benchmark reports on
+other seeds and on sets that are never used here.
 Run: python benchmarks/coder/calibrate.py
 """
 
