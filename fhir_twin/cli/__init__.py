@@ -30,6 +30,10 @@ COMMANDS = {
     "load": ("load", "load bundle files into a FHIR server (for tests and demos)"),
     "code": ("code", "code free text: the decision, the candidates, and why"),
     "terminology": ("terminology", "import, list, remove and inspect terminology releases"),
+    "what-if": (
+        "what_if",
+        "simulate options for one patient: start, stop, dose, delay; and what it hangs on",
+    ),
     "validate": ("validate", "run the scientific checks and write a report with plots"),
     "population": ("population", "many patients: run, worklist, fairness, drift"),
     "trial": ("trial", "an in-silico trial on a cohort, or the replication of a published one"),

@@ -133,6 +133,8 @@ def _fixed(twin: Twin, key: str, value: float) -> Twin:
         return twin
     mean = twin.mean + column * ((target - twin.mean[i]) / variance)
     covariance = twin.covariance - np.outer(column, column) / variance
+    covariance[i] = covariance[:, i] = 0.0  # exactly known; rounding must leave no variance below zero
+    covariance[np.diag_indices_from(covariance)] = np.maximum(np.diagonal(covariance), 0.0)
     return replace(twin, mean=readonly(mean), covariance=readonly((covariance + covariance.T) / 2.0))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fhir_twin.errors import InvalidInput
@@ -112,3 +114,15 @@ def test_sensitivity_is_empty_without_absolute_risk(
 ) -> None:
     scenario = Scenario("s", "s", (Choice("statin", "high"),))
     assert sensitivity(make_twin(groups=("ascvd",)), scenario, biomarkers, interventions, outcomes) == ()
+
+
+def test_sensitivity_of_two_biomarkers_that_are_one(
+    make_twin: MakeTwin, biomarkers: BiomarkerSet, interventions: Interventions, outcomes: Outcomes
+) -> None:
+    """Fully correlated inputs: fixing one fixes the other; rounding leaves no negative variance."""
+    twin = make_twin()
+    sd = np.sqrt(np.diagonal(twin.covariance)).copy()
+    whole = np.outer(sd, sd) * (1 + 1e-15)
+    twin = replace(twin, covariance=whole)
+    found = sensitivity(twin, Scenario("s", "s", (Choice("statin"),)), biomarkers, interventions, outcomes)
+    assert len(found) == len(twin.biomarkers) and all(np.isfinite(s.swing) for s in found)
