@@ -88,7 +88,8 @@ class SafetyRule:
 
     applies_to: drug classes or ingredients ("*" = every drug). needs: keys of facts that must be known, else a
     question is asked and the option waits. current: what is said of a drug already taken: "stop" (propose to
-    stop it), "review" (finding only) or "none"; current_reason: the words then, if not `reason`. kind:
+    stop it), "replace" (propose another for it), "lower" (propose a lower dose), "review" (finding only) or "none";
+    current_reason: the words then, if not `reason`. kind:
     Rejection.kind; code: v3-ActCode (DI-2). partner: for a pair (interaction, duplicate) the other class or
     ingredient."""
 

@@ -6,6 +6,7 @@ from fhir_twin.model.guidelines import Aim
 from fhir_twin.model.scenario import Rejection
 from fhir_twin.recommendation.case import Case
 from fhir_twin.recommendation.option import Option, belongs
+from fhir_twin.recommendation.sentence import small
 
 Family = tuple[Option, tuple[Option, ...]]
 
@@ -45,15 +46,11 @@ def safer_first(families: tuple[Family, ...], case: Case) -> tuple[tuple[Family,
         if rivals:
             ordered.remove(family)
             ordered.insert(ordered.index(rivals[-1]) + 1, family)
-            names = " and ".join(f'"{_lower(f[0].intervention.title)}"' for f in rivals)
+            names = " and ".join(f'"{small(f[0].intervention.title)}"' for f in rivals)
             moved[option.choice.intervention] = (
                 f"Placed after {names} because of its caution, although the expected benefit is not smaller."
             )
     return tuple(ordered), moved
-
-
-def _lower(title: str) -> str:
-    return title[:1].lower() + title[1:]
 
 
 def _rivals(option: Option, other: Option, case: Case) -> bool:

@@ -250,6 +250,8 @@ def _alternative(other: Option, best: Option) -> str:
     mine, best_ones = 1000 * -other.events, 1000 * -best.events
     if abs(mine - best_ones) < 0.5:
         return f"{name}: about the same benefit; more burden or not the first choice."
+    if abs(mine) < 0.5:
+        return f"{name}: no fewer events are proven for it (against {best_ones:.0f} per 1,000 people in 10 years)."
     return f"{name}: avoids about {mine:.0f} events per 1,000 people in 10 years against {best_ones:.0f}."
 
 

@@ -6,6 +6,7 @@ from fhir_twin.model.scenario import Trajectory
 from fhir_twin.recommendation.case import Case
 from fhir_twin.recommendation.option import Option
 from fhir_twin.recommendation.rank import counted
+from fhir_twin.recommendation.sentence import small
 
 
 def joint_words(shown: tuple[Option, ...], case: Case) -> dict[str, tuple[str, ...]]:
@@ -19,7 +20,7 @@ def joint_words(shown: tuple[Option, ...], case: Case) -> dict[str, tuple[str, .
         saved = _saved(trajectory, case)
         for choice in members if saved else ():
             others = [case.interventions.get(c.intervention).title for c in members if c != choice]
-            names = " and ".join(title[:1].lower() + title[1:] for title in others)
+            names = " and ".join(small(title) for title in others)
             found.setdefault(choice.intervention, []).append(
                 f'Together with "{names}": about {saved:.0f} events avoided per 1,000 people in 10 years.'
             )

@@ -16,7 +16,8 @@ class Option:
     equation applied; error: its Monte-Carlo standard error; better: share of draws with fewer events; closed: share
     of the distance to the unmet goals that it closes, 0..1; met: goals it serves; draws: weighted change of events in
     each common draw (D,), None without; price, price_goal: what the patient's preferences count against it; wishes:
-    which of them do, in words; gives_way: one of them asks for another option of the same aim, if one is open."""
+    which of them do, in words; gives_way: one of them asks for another option of the same aim, if one is open;
+    relative: log hazard ratio that ranks first in known cardiovascular disease."""
 
     trajectory: Trajectory
     intervention: Intervention
@@ -32,6 +33,7 @@ class Option:
     price_goal: float = 0.0
     wishes: tuple[str, ...] = ()
     gives_way: bool = False
+    relative: float = 0.0
 
     @property
     def score(self) -> float:

@@ -83,7 +83,7 @@ def _hits(
     )
     yield from gene_hits(others, names, safety)
     for rule in safety.rules_for(names):
-        outcome = evaluate(rule.when, others if rule.partner else together, safety.words)
+        outcome = evaluate(rule.when, others if rule.partner in names else together, safety.words)
         if outcome.value:
             yield hit(rule, outcome)
         elif outcome.value is None and outcome.missing and all(op == "dose" for op, _ in outcome.missing):
@@ -159,7 +159,7 @@ def _asked(
     """What a safety rule of this drug needs to know and the record lacks, in one remark."""
     questions: dict[str, Question] = {}
     for rule in case.safety.rules_for(names):
-        outcome = evaluate(rule.when, others if rule.partner else together, case.safety.words)
+        outcome = evaluate(rule.when, others if rule.partner in names else together, case.safety.words)
         for question in () if outcome.value else asked_by(rule, outcome, case.patient, case.safety):
             questions.setdefault(question.key, question)
     if not questions:

@@ -7,7 +7,8 @@ worth an order, share a rank: an order that a new seed would turn around is not 
 
 from __future__ import annotations
 
-from math import sqrt
+from dataclasses import replace
+from math import log, sqrt
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from fhir_twin.recommendation.goals import Target
 from fhir_twin.recommendation.option import Option
 from fhir_twin.recommendation.wishes import priced
 
+RATIO_TIE = 0.03  # log hazard ratios closer than 3 % are not told apart by trials
 STRENGTH = {"strong": 0, "moderate": 1, "conditional": 1, "weak": 2}
 
 
@@ -40,8 +42,21 @@ def options(case: Case, targets: tuple[Target, ...]) -> tuple[Option, ...]:
         changes = counted(trajectory.changes, case.guidelines.ranking)
         draws = weighted_draws(trajectory, changes, case.guidelines.ranking)
         option = Option(trajectory, intervention, choice, events, error, better, closed, met, proven, draws)
-        found.append(priced(option, case))
+        found.append(priced(replace(option, relative=_relative(trajectory, case)), case))
     return tuple(found)
+
+
+# Outcomes that count first in whoever has had one of them; each is the log ratio of one event.
+VASCULAR = ("cvd", "ascvd", "mi", "stroke", "heart-failure", "death")
+
+
+def _relative(trajectory: Trajectory, case: Case) -> float:
+    """Log hazard ratio of the vascular outcome it lowers most, where known cardiovascular disease leaves no absolute
+    risk to rank by; only a ratio whose 80 % interval is below 1 counts. 0 otherwise."""
+    if not case.twin.profile.cvd:
+        return 0.0
+    sure = [r.ratio for r in trajectory.relative if r.outcome in VASCULAR and r.high < 1.0]
+    return log(min(sure)) if sure else 0.0
 
 
 def unpriced(intervention: Intervention, trajectory: Trajectory, case: Case) -> tuple[EventEffect, ...]:
@@ -129,12 +144,14 @@ def best_of_families(found: tuple[Option, ...]) -> tuple[tuple[Option, tuple[Opt
     return tuple((group[0], tuple(group[1:])) for group in families.values())
 
 
-def order(option: Option) -> tuple[float, float, int, bool, float, str]:
-    """Most events saved, then most of the goals reached, then guideline strength, no drug before a drug, burden."""
+def order(option: Option) -> tuple[float, float, float, int, bool, float, str]:
+    """With known cardiovascular disease the best trial ratio first; then most events saved, then most of the goals
+    reached, then guideline strength, no drug before a drug, burden."""
     strength = STRENGTH.get(option.intervention.strength.split(" ")[0].lower(), 3)
     drug = option.intervention.kind == "medication"
     closed = option.closed - option.price_goal
-    return (option.score, -closed, strength, drug, option.intervention.burden, option.key)
+    relative = option.relative + 2.0 * option.price
+    return (relative, option.score, -closed, strength, drug, option.intervention.burden, option.key)
 
 
 def ranks(ordered: tuple[Option, ...], first: int, ranking: Ranking) -> tuple[int, ...]:
@@ -155,6 +172,8 @@ def tied(a: Option, b: Option, ranking: Ranking) -> bool:
     no tie with what he does not."""
     if a.price != b.price:
         return False
+    if a.relative or b.relative:
+        return abs(a.relative - b.relative) < RATIO_TIE
     if a.events is None or b.events is None:
         return a.events is b.events and abs(a.closed - b.closed) < 0.05
     both = a.draws is not None and b.draws is not None
@@ -163,5 +182,8 @@ def tied(a: Option, b: Option, ranking: Ranking) -> bool:
 
 
 def compared(families: tuple[tuple[Option, tuple[Option, ...]], ...]) -> dict[str, Comparison]:
-    """The best options of all families against each other, by scenario key."""
+    """The best options of all families against each other, by scenario key. Empty when some of them act on outcomes
+    without an absolute risk (known cardiovascular disease): the others would win by default."""
+    if any(best.relative for best, _ in families):
+        return {}
     return compare({best.key: np.asarray(best.draws) for best, _ in families if best.draws is not None})

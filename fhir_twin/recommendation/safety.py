@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from fhir_twin.model.coded import CodedMedication
-from fhir_twin.model.codes import Concept
-from fhir_twin.model.plan import Citation, Finding, Reason, Recommendation
+from fhir_twin.model.plan import Finding, Recommendation
 from fhir_twin.model.rules import Hit, SafetyRule
 from fhir_twin.model.scenario import Question
 from fhir_twin.recommendation.case import Case
 from fhir_twin.recommendation.sentence import capital
+from fhir_twin.recommendation.taken import Drug, changes, citation
 from fhir_twin.rules.genes import gene_hits
 from fhir_twin.rules.predicates import evaluate
 from fhir_twin.rules.safety import allergy_hits, asked_by, hit
@@ -26,21 +26,9 @@ ORDER = {"high": 0, "moderate": 1, "low": 2}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Drug:
-    """One drug now taken: all its entries in the record."""
-
-    name: str
-    entries: tuple[CodedMedication, ...]
-    names: frozenset[str]
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return tuple(sorted({m.medication.source for m in self.entries}))
-
-
-@dataclass(frozen=True, slots=True, repr=False)
 class Review:
-    """findings: for the DetectedIssues; stops: drugs to stop; questions: facts missing about drugs now taken."""
+    """findings: for the DetectedIssues; stops: drugs to stop, replace or take less of; questions: facts missing
+    about drugs now taken."""
 
     findings: tuple[Finding, ...]
     stops: tuple[Recommendation, ...]
@@ -60,8 +48,7 @@ def review(case: Case) -> Review:
                     question.key, replace(question, reason=f"{question.reason} Takes {drug.name}.")
                 )
     findings = _merge(hits)
-    stops = tuple(_stop(drug, own) for drug, own in _to_stop(hits))
-    return Review(findings, stops, tuple(asked[key] for key in sorted(asked)))
+    return Review(findings, changes(hits), tuple(asked[key] for key in sorted(asked)))
 
 
 def current_drugs(case: Case) -> tuple[Drug, ...]:
@@ -89,12 +76,17 @@ def _judge(drug: Drug, case: Case) -> Iterator[tuple[Hit | None, Question | None
     for rule in safety.rules_for(drug.names):
         if rule.current == "none":
             continue
-        outcome = evaluate(rule.when, _seen(others, case.patient, rule.partner), safety.words)
+        outcome = evaluate(rule.when, _seen(others, case.patient, rule.partner, drug), safety.words)
         if outcome.value:
             yield hit(rule, outcome, current=True), None
         elif outcome.value is None and outcome.missing and all(op == "dose" for op, _ in outcome.missing):
             yield (
-                replace(hit(rule, outcome, current=True), severity="moderate", reason=_dose_unknown(rule)),
+                replace(
+                    hit(rule, outcome, current=True),
+                    severity="moderate",
+                    reason=_dose_unknown(rule),
+                    current="review",
+                ),
                 None,
             )
         for question in asked_by(rule, outcome, case.patient, safety):
@@ -105,9 +97,10 @@ def _dose_unknown(rule: SafetyRule) -> str:
     return f"{rule.current_reason or rule.reason} Record: the dose cannot be read, so check it."
 
 
-def _seen(others: PatientView, all_drugs: PatientView, partner: str) -> PatientView:
-    """Pairs are judged against the other drugs; everything else (dose of the drug itself) against the whole."""
-    return others if partner else all_drugs
+def _seen(others: PatientView, all_drugs: PatientView, partner: str, drug: Drug) -> PatientView:
+    """A partner that the drug itself could be is looked for among the other drugs; everything else (a dose of the drug
+    itself) in the whole record."""
+    return others if partner in drug.names else all_drugs
 
 
 def _merge(hits: list[tuple[Drug, Hit]]) -> tuple[Finding, ...]:
@@ -131,48 +124,5 @@ def _finding(stem: str, found: Hit, sources: set[str], drugs: set[str]) -> Findi
         text=f"{capital(names)}: {found.reason}",
         sources=tuple(sorted(sources)),
         check=found.action,
-        citation=_citation(found),
+        citation=citation(found),
     )
-
-
-def _to_stop(hits: list[tuple[Drug, Hit]]) -> list[tuple[Drug, tuple[Hit, ...]]]:
-    """Drugs that a rule says to stop. Of a pair that is the member its rule names; if it names none there is only
-    the finding: which of the two to keep is the clinician's choice."""
-    stops: dict[str, tuple[Drug, list[Hit]]] = {}
-    for drug, found in hits:
-        if found.current == "stop":
-            stops.setdefault(drug.name, (drug, []))[1].append(found)
-    return [(drug, tuple(own)) for _, (drug, own) in sorted(stops.items())]
-
-
-def _stop(drug: Drug, hits: tuple[Hit, ...]) -> Recommendation:
-    """Propose to stop a drug that is contraindicated for this patient."""
-    entry = drug.entries[0]
-    concept = entry.medication.concept
-    why = tuple(Reason(h.reason, h.sources) for h in hits)
-    actions = tuple(dict.fromkeys(h.action for h in hits if h.action))
-    return Recommendation(
-        key=f"stop-{'-'.join(sorted(entry.ingredients))}",
-        kind="stop",
-        title=f"Stop {drug.name}",
-        code=Concept(concept.codings, concept.text or drug.name),
-        rank=1,
-        why=why,
-        cautions=tuple(Reason(action) for action in actions),
-        monitoring=(
-            "Agree on a replacement before stopping if the drug treats a disease that still needs treatment.",
-        ),
-        strength="contraindication",
-        certainty="high" if all(any(e.verified for e in h.evidence) for h in hits) else "",
-        what_would_change=("The record is wrong about the drug or about the reason above.",),
-        citations=tuple(c for h in hits if (c := _citation(h)) is not None),
-        addresses=tuple(s for h in hits for s in h.sources if s.startswith("Condition/")),
-        sources=tuple(dict.fromkeys((*drug.sources, *(s for h in hits for s in h.sources)))),
-        patient_text=f"Your record suggests that {drug.name} may not be safe for you now. "
-        "Do not change it by yourself: ask your clinician soon.",
-        stop=True,
-    )
-
-
-def _citation(found: Hit) -> Citation | None:
-    return found.evidence[0].citation(found.rule.split(":")[0]) if found.evidence else None

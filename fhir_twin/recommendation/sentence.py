@@ -6,3 +6,8 @@ from __future__ import annotations
 def capital(text: str) -> str:
     """With a capital first letter, unless the first word has its own ("eGFR", "pH")."""
     return text if text[1:2].isupper() else text[:1].upper() + text[1:]
+
+
+def small(title: str) -> str:
+    """A title inside a sentence: its first letter small, unless an abbreviation begins it ("DASH diet")."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]

@@ -25,7 +25,12 @@ def standing(made: Recommendation, option: Option, field: Field, case: Case) -> 
     """The recommendation with its place among the others, in numbers and in words."""
     found = field.comparisons.get(option.key)
     pareto, better = dominated(option, field.options, case)
-    words = (f'"{better}" is at least as good in every respect that is compared here.',) if better else ()
+    shown = better is not None and better.intervention.key in field.ranks
+    words = ()
+    if better is not None and not shown:
+        words = (
+            f'"{better.intervention.title}" is at least as good in every respect that is compared here.',
+        )
     tied = tuple(k for k, r in field.ranks.items() if r == made.rank and k != made.key)
     return replace(
         made,

@@ -101,18 +101,19 @@ def rivals_of(option: Option, other: Option, case: Case) -> bool:
     return any(belongs(option, aim) and belongs(other, aim) for aim in case.guidelines.aims)
 
 
-def dominated(option: Option, found: tuple[Option, ...], case: Case) -> tuple[bool | None, str]:
-    """(in the Pareto set, title of who dominates it): events, goals, burden, injection, tablets, cost and gain of
+def dominated(option: Option, found: tuple[Option, ...], case: Case) -> tuple[bool | None, Option | None]:
+    """(in the Pareto set, who dominates it): events, goals, burden, injection, tablets, cost and gain of
     weight against every rival; None without a rival."""
-    rivals = [o for o in found if rivals_of(option, o, case)]
-    if not rivals:
-        return None, ""
+    drug = option.intervention.kind
+    rivals = [o for o in found if o.intervention.kind == drug and rivals_of(option, o, case)]
+    if drug != "medication" or not rivals:  # changes of habit do not exclude one another
+        return None, None
     mine = _respects(option)
     for rival in rivals:
         other = _respects(rival)
         if all(o <= m for o, m in zip(other, mine, strict=True)) and other != mine:
-            return False, rival.intervention.title
-    return True, ""
+            return False, rival
+    return True, None
 
 
 def _respects(option: Option) -> tuple[float, ...]:

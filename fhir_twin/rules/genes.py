@@ -39,5 +39,5 @@ def _hit(advice: GeneAdvice, status: GeneStatus) -> Hit:
         citation=source if advice.verified else f"{source} (unverified source)",
         evidence=advice.evidence,
         level=advice.level,
-        current="review",
+        current="replace" if advice.level == "stop" else "review",
     )

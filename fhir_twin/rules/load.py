@@ -135,10 +135,10 @@ def _rule(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) 
 
 def _interaction(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> list[SafetyRule]:
     """Two rules, one for each direction; they share the key's stem so that one finding is made of both."""
-    only(row, COMMON | {"pair", "only_if", "stop"}, where)
+    only(row, COMMON | {"pair", "only_if", "stop", "lower"}, where)
     pair = row["pair"]
-    if len(pair) != 2 or row.get("stop", pair[0]) not in pair:
-        raise ValueError(f"{where}: a pair has two members, stop names one of them")
+    if len(pair) != 2 or row.get("stop", pair[0]) not in pair or row.get("lower", pair[0]) not in pair:
+        raise ValueError(f"{where}: a pair has two members, stop and lower name one of them")
     extra = (parse(row["only_if"], where),) if "only_if" in row else ()
     both = []
     for mine, other in dict.fromkeys((tuple(pair), tuple(reversed(pair)))):
@@ -153,13 +153,20 @@ def _interaction(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evid
             when=Predicate("all", parts=(takes, *extra)) if extra else takes,
             reason=row["reason"],
             action=row.get("action", ""),
-            current="stop" if row.get("stop") == mine else row.get("current", "review"),
+            current=_said_of(mine, row),
             current_reason=row.get("current_reason", ""),
             partner=other,
             evidence=cited(row, evidence, where),
         )
         both.append(_checked(rule, where))
     return both
+
+
+def _said_of(mine: str, row: Mapping[str, Any]) -> str:
+    """What is said of this member when both are taken."""
+    if row.get("stop") == mine:
+        return "stop"
+    return "lower" if row.get("lower") == mine else str(row.get("current", "review"))
 
 
 def _duplicate(row: Mapping[str, Any], name: str, evidence: Mapping[str, Evidence]) -> SafetyRule:
@@ -211,7 +218,7 @@ def _checked(rule: SafetyRule, where: str) -> SafetyRule:
             ("kind", rule.kind not in KINDS),
             ("code", rule.code not in CODES),
             ("severity", rule.severity not in ("high", "moderate", "low")),
-            ("current", rule.current not in ("stop", "review", "none")),
+            ("current", rule.current not in ("stop", "replace", "lower", "review", "none")),
             ("applies_to", not rule.applies_to),
             ("reason", not rule.reason.endswith(".")),
         )

@@ -140,7 +140,7 @@ def _indication_question(
 ) -> Question:
     """What must be known before anybody can tell whether the option is indicated."""
     name = {"smoking": "smoking", "smoker": "smoking", "age": "age", "sex": "sex"}.get(op, key)
-    reason = f"It decides whether this is indicated: {item.title.lower()}."
+    reason = f'It decides whether this is indicated: "{item.title}".'
     known = {i.key: i for i in interventions.inputs}
     if op == "has":
         return Question(

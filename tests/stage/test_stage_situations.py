@@ -67,7 +67,7 @@ def _before(plan: Plan, wanted: list[list[str]]) -> list[str]:
 
 
 def _stop(plan: Plan, wanted: list[str]) -> list[str]:
-    stops = {r.key for r in plan.recommendations if r.stop}
+    stops = {r.key for r in plan.recommendations if r.stop and r.key.startswith("stop-")}
     expected = {f"stop-{name}" for name in wanted}
     return [] if expected == stops else [f"stops {sorted(stops)}, expected {sorted(expected)}"]
 

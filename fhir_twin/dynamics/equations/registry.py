@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_twin.dynamics.equations import body, kfre, lipids, prevent, score2, scores, staging, warfarin
+from fhir_twin.dynamics.equations.charge_af import CHARGE_AF
 from fhir_twin.dynamics.equations.ckd_epi import ckd_epi_2021_creatinine, ckd_epi_2021_creatinine_cystatin
 from fhir_twin.dynamics.equations.equation import Equation, Input, Result
 from fhir_twin.dynamics.equations.framingham import FRAMINGHAM
@@ -45,6 +46,7 @@ def _all() -> tuple[Equation, ...]:
     return (
         *(prevent.equation(m, y, o) for m in prevent.MODELS for y in prevent.YEARS for o in prevent.OUTCOMES),
         PCE,
+        CHARGE_AF,
         FRAMINGHAM,
         *(score2.equation(kind) for kind in ("score2", "op", "diabetes")),
         *(kfre.equation(n, y) for n in (4, 6, 8) for y in (2, 5)),
