@@ -26,7 +26,7 @@ def standing(made: Recommendation, option: Option, field: Field, case: Case) -> 
     found = field.comparisons.get(option.key)
     pareto, better = dominated(option, field.options, case)
     shown = better is not None and better.intervention.key in field.ranks
-    words = ()
+    words: tuple[str, ...] = ()
     if better is not None and not shown:
         words = (
             f'"{better.intervention.title}" is at least as good in every respect that is compared here.',
