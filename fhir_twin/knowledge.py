@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fhir_twin.rules import SafetyRules, load_safety
 from fhir_twin.simulation import Interventions, Outcomes, load_interventions, load_outcomes
 from mappings import Source
 from terminology import TextCoder, open_coder
+from terminology.feeding import release_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +32,18 @@ class Knowledge:
     guidelines: Guidelines
 
 
-def load_knowledge(overlay: Path | None = None, cache: Path | None = None) -> Knowledge:
+def load_knowledge(
+    overlay: Path | None = None, cache: Path | None = None, releases: Path | None = None
+) -> Knowledge:
     """Read mappings/ (and a site's overlay). Raises KnowledgeError naming file and key; nothing is guessed.
 
-    cache: where built indexes are kept (default: the user's cache folder)."""
+    cache: where built indexes are kept (default: the user's cache folder).
+    releases: imported terminology releases, whose terms the text coder learns; they are part of `version`."""
     source = Source(overlay=overlay)
     try:
         return Knowledge(
-            version=source.digest(),
-            coder=open_coder(source, cache=cache),
+            version=_version(source, releases),
+            coder=open_coder(source, cache=cache, releases=releases),
             concept_maps=load_concept_maps(source),
             biomarkers=load_biomarkers(source),
             interventions=load_interventions(source),
@@ -48,3 +53,8 @@ def load_knowledge(overlay: Path | None = None, cache: Path | None = None) -> Kn
         )
     except (ValueError, KeyError, TypeError) as error:
         raise KnowledgeError(f"mappings: {error}") from error
+
+
+def _version(source: Source, releases: Path | None) -> str:
+    digest, fed = source.digest(), release_key(releases)
+    return hashlib.sha256(digest.encode() + fed).hexdigest()[: len(digest)] if fed else digest

@@ -82,7 +82,7 @@ def open_files(settings: Settings, path: Path, knowledge: Knowledge | None = Non
 
 
 def open_knowledge(settings: Settings) -> Knowledge:
-    return load_knowledge(settings.path("knowledge"), settings.path("cache"))
+    return load_knowledge(settings.path("knowledge"), settings.path("cache"), release_folder(settings))
 
 
 def release_folder(settings: Settings) -> Path:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from terminology.text.patterns import pattern
 
 FEMALE, MALE, AGE = "248152002", "248153007", "445518008"
+# Equivalences of a map that is read backwards.
+REVERSED = {"wider": "narrower", "narrower": "wider", "subsumes": "specializes", "specializes": "subsumes"}
 _ALWAYS = ("", "TRUE")
 _OTHERWISE = "OTHERWISE TRUE"
 _DAYS = {"day": 1.0, "week": 7.0, "month": 30.4375, "year": 365.25}

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from terminology.importers.rows import Release
+from terminology.mapping import REVERSED, Match
 
 Json = dict[str, Any]
 
 
-def open_file(
-    path: Path,
-) -> tuple[Release, sqlite3.Connection, bool, list[tuple[str, str, str, Json, int]]] | None:
-    """(release, connection, whether it has concepts, heads of its resources); None for what is no release file."""
+@dataclass(slots=True)
+class Opened:
+    """One release file. `systems` that stand in its tables; `heads` of the resources in it."""
+
+    release: Release
+    db: sqlite3.Connection
+    has_concepts: bool
+    heads: list[tuple[str, str, str, Json, int]]  # type, url, version, head, rowid
+
+
+def open_file(path: Path) -> Opened | None:
+    """None for what is no release file."""
     from terminology.library import FORMAT
 
     db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
@@ -35,4 +46,20 @@ def open_file(
     except (sqlite3.Error, TypeError, ValueError, KeyError):
         db.close()
         return None
-    return release, db, has_concepts, heads
+    return Opened(release, db, has_concepts, heads)
+
+
+def matches_in(
+    db: sqlite3.Connection, system: str, code: str, target_system: str, map_url: str, *, reverse: bool
+) -> Iterator[Match]:
+    near, far = ("target", "source") if reverse else ("source", "target")
+    statement = (
+        f"select map_url, {far}_system, {far}, equivalence, grp, priority, rule, advice from map "  # noqa: S608
+        f"where {near} = ? and {near}_system = ? and (? = '' or {far}_system = ?) and (? = '' or map_url = ?) "
+        "order by map_url, grp, priority"
+    )
+    for row in db.execute(statement, (code, system, target_system, target_system, map_url, map_url)):
+        equivalence = REVERSED.get(row[3], row[3]) if reverse else row[3]
+        yield Match(
+            row[0], row[1], row[2], "", equivalence, row[4], row[5], row[6] or "", row[7] or "", reverse
+        )

@@ -11,6 +11,7 @@ import numpy as np
 
 from terminology import build
 from terminology.decision import Kind
+from terminology.feeding import SOURCE, ReleaseLinks, phrases, release_key, save_links
 from terminology.importers import icd10cm
 from terminology.importers.rows import LOINC, SNOMED, ConceptRow
 from terminology.text.answers import Answers
@@ -38,11 +39,17 @@ if TYPE_CHECKING:
 
 
 def open_coder(
-    source: Source, cache: Path | None = None, *, tabular: Path | None = None, encoder: Encoder | None = None
+    source: Source,
+    cache: Path | None = None,
+    *,
+    tabular: Path | None = None,
+    encoder: Encoder | None = None,
+    releases: Path | None = None,
 ) -> TextCoder:
     """A coder over ICD-10-CM (`tabular`, else the installed package's) and the knowledge of `source`.
 
     The first call builds the index into `cache` (some seconds), later ones load it (well under a second).
+    `releases`: a folder of imported releases (terminology.library), whose terms are fed to the coder.
     `encoder` (optional, none is shipped) turns texts into rows of unit length and reranks unsure candidates.
     Raises BadRelease when there is no usable tabular list, ValueError for a defective knowledge file.
     """
@@ -52,13 +59,20 @@ def open_coder(
     synonyms = [*lexicon.synonyms, *_starter_synonyms(starter)]
     extra = _extra_codes(starter)
     cache = cache or build.default_cache()
-    name = "icd10cm-" + build.key([_checksum(path), *_ingredients(source)])
-    folder = build.ensure(cache, name, lambda private: _build(private, path, lexicon, synonyms, extra))
+    name = "icd10cm-" + build.key([_checksum(path), *_ingredients(source), release_key(releases)])
+
+    def make(private: Path) -> None:
+        fed = list(phrases(releases))
+        more = [Synonym(p.term, p.code, source=f"{SOURCE}{p.kind}") for p in fed]
+        _build(private, path, lexicon, [*synonyms, *more], extra)
+        save_links(fed, Canon(lexicon).of, private)
+
+    folder = build.ensure(cache, name, make)
     try:
         index = load_index(folder)
     except (OSError, ValueError):
         build.forget(cache, name)
-        folder = build.ensure(cache, name, lambda private: _build(private, path, lexicon, synonyms, extra))
+        folder = build.ensure(cache, name, make)
         index = load_index(folder)
     return wire(index, lexicon, starter, source, folder, f"ICD-10-CM {path.stem}", encoder)
 
@@ -91,7 +105,8 @@ def wire(
         load_weights(source),
     )
     ranker.parts, ranker.encoder, ranker.words = lexicon.parts, encoder, frozenset(lexicon.known)
-    context, rules, links = Context(lexicon), CodeRules(lexicon.rules), SnomedLinks(starter, canon)
+    context, rules = Context(lexicon), CodeRules(lexicon.rules)
+    links = ReleaseLinks(SnomedLinks(starter, canon), folder)
     notes = Notes(folder / "notes.json")
 
     def problems(kind: Kind) -> Engine:

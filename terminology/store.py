@@ -8,11 +8,9 @@ same object is the shelf that terminology.fhir works on.
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -23,10 +21,9 @@ from terminology.fhir.concept import CodeSystem, Entry, Filter, text_of, value_o
 from terminology.fhir.release_system import ReleaseSystem
 from terminology.fhir.resource_system import ResourceSystem
 from terminology.fhir.shelf import usable
-from terminology.fhir.translate import REVERSED
 from terminology.importers.rows import Release
 from terminology.mapping import Match
-from terminology.opened import open_file
+from terminology.opened import Opened, matches_in, open_file
 from terminology.results import (
     Concept,
     Expansion,
@@ -45,16 +42,6 @@ _OUTCOMES: dict[str, Outcome] = {
 }  # fmt: skip
 MAX_EXPANSION = 10_000
 _T = TypeVar("_T")
-
-
-@dataclass(slots=True)
-class Opened:
-    """One release file. `systems` that stand in its tables; `heads` of the resources in it."""
-
-    release: Release
-    db: sqlite3.Connection
-    has_concepts: bool
-    heads: list[tuple[str, str, str, Json, int]]  # type, url, version, head, rowid
 
 
 class Terminology:
@@ -77,6 +64,15 @@ class Terminology:
     @property
     def releases(self) -> tuple[Release, ...]:
         return tuple(f.release for f in self._files)
+
+    @property
+    def files(self) -> tuple[Opened, ...]:
+        return tuple(self._files)
+
+    def map_urls(self) -> frozenset[str]:
+        """The maps that came with releases, in tables of their own."""
+        found = (row[0] for f in self._files for row in f.db.execute("select distinct map_url from map"))
+        return frozenset(found)
 
     def close(self) -> None:
         for file in self._files:
@@ -207,7 +203,7 @@ class Terminology:
         return tuple(
             match
             for file in self._files
-            for match in _matches(
+            for match in matches_in(
                 file.db, asked.url, asked.code, asked.target_system, asked.map_url, reverse=asked.reverse
             )
         )
@@ -252,9 +248,8 @@ def open_terminology(path: Path) -> Terminology:
     files = sorted(path.glob("*.sqlite")) if path.is_dir() else [path]
     found: list[Opened] = []
     for file in files:
-        opened = open_file(file)
-        if opened is not None:
-            found.append(Opened(*opened))
+        if (opened := open_file(file)) is not None:
+            found.append(opened)
     found.sort(key=lambda f: order(f.release.version), reverse=True)
     return Terminology(found)
 
@@ -268,22 +263,6 @@ def _designations(entry: Entry) -> tuple[tuple[str, str], ...]:
         )
         found.append((str(kind or "designation"), str(designation.get("value", ""))))
     return tuple(found)
-
-
-def _matches(
-    db: sqlite3.Connection, system: str, code: str, target_system: str, map_url: str, *, reverse: bool
-) -> Iterator[Match]:
-    near, far = ("target", "source") if reverse else ("source", "target")
-    statement = (
-        f"select map_url, {far}_system, {far}, equivalence, grp, priority, rule, advice from map "  # noqa: S608
-        f"where {near} = ? and {near}_system = ? and (? = '' or {far}_system = ?) and (? = '' or map_url = ?) "
-        "order by map_url, grp, priority"
-    )
-    for row in db.execute(statement, (code, system, target_system, target_system, map_url, map_url)):
-        equivalence = REVERSED.get(row[3], row[3]) if reverse else row[3]
-        yield Match(
-            row[0], row[1], row[2], "", equivalence, row[4], row[5], row[6] or "", row[7] or "", reverse
-        )
 
 
 __all__ = [

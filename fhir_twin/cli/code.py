@@ -12,6 +12,7 @@ from fhir_twin.cli import add_settings
 from fhir_twin.errors import InvalidInput
 from fhir_twin.model.plain import to_plain
 from fhir_twin.settings import load_settings
+from fhir_twin.wiring import release_folder
 from mappings import Source
 from terminology import CodingDecision, open_coder
 
@@ -27,13 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="one JSON object a decision")
     shape.add_argument("--tsv", action="store_true", help="tab-separated, one line a decision")
-    add_settings(parser, "knowledge", "cache")
+    add_settings(parser, "knowledge", "cache", "terminology")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    flags = {name: getattr(arguments, name) for name in ("knowledge", "cache")}
+    flags = {name: getattr(arguments, name) for name in ("knowledge", "cache", "terminology")}
     settings = load_settings(flags, file=arguments.settings)
-    coder = open_coder(Source(overlay=settings.path("knowledge")), cache=settings.path("cache"))
+    coder = open_coder(
+        Source(overlay=settings.path("knowledge")),
+        cache=settings.path("cache"),
+        releases=release_folder(settings),
+    )
     if arguments.tsv:
         print("text\tassertion\tsystem\tcode\tdisplay\tconfidence\tmethod\treason")
     for text in _texts(arguments):

@@ -9,26 +9,17 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from terminology.fhir.concept import Entry, Filter, Page, split_words
 from terminology.fhir.filters import pattern
-from terminology.fhir.problem import TxError, TxIssue
+from terminology.fhir.release_filters import Clause, clause_of
 from terminology.importers.rows import ICD9CM, ICD10, ICD10CM, LOINC, RXNORM, SNOMED, Release
 
 Json = dict[str, Any]
 Row = tuple[int, str, str, int, str | None]
 MAX_COUNTED = 1_000  # matches counted behind a page; with more the total stays unsaid
-_BELOW = (
-    "(with recursive below(n) as (select id from concept where code = ? union select e.child from edge e "
-    "join below b on e.parent = b.n) select n from below)"
-)
-_ABOVE = (
-    "(with recursive above(n) as (select id from concept where code = ? union select e.parent from edge e "
-    "join above a on e.child = a.n) select n from above)"
-)
 _IS_ABOVE = (
     "with recursive above(n) as (select id from concept where code = ? union select e.parent from edge e "
     "join above a on e.child = a.n) select 1 from above where n = (select id from concept where code = ?) limit 1"
@@ -39,21 +30,6 @@ _TITLES = {SNOMED: "SNOMED CT", LOINC: "LOINC", RXNORM: "RxNorm", ICD10CM: "ICD-
 _FSN = {"system": SNOMED, "code": "900000000000003001", "display": "Fully specified name"}
 _SYNONYM = {"system": SNOMED, "code": "900000000000013009", "display": "Synonym"}
 _CODES = ("replaced-by", "same-as", "possibly-equivalent-to", "was-a", "alternative", "member-of", "moduleId")
-
-
-@dataclass(slots=True)
-class Clause:
-    """A condition on concept c, with its values."""
-
-    sql: list[str] = field(default_factory=lambda: ["1"])
-    values: list[Any] = field(default_factory=list)
-
-    def add(self, sql: str, *values: Any) -> None:
-        self.sql.append(sql)
-        self.values += values
-
-    def __str__(self) -> str:
-        return " and ".join(self.sql)
 
 
 class ReleaseSystem:
@@ -121,7 +97,7 @@ class ReleaseSystem:
         self, filters: Sequence[Filter], text: str = "", *, active_only: bool = False, count: int | None = None,
         offset: int = 0,
     ) -> Page:  # fmt: skip
-        clause = self._clause(filters)
+        clause = clause_of(self.url, filters)
         if active_only:
             clause.add("c.active")
         if text.strip():
@@ -135,7 +111,7 @@ class ReleaseSystem:
         return Page(total, [self._entry(row) for row in rows])
 
     def each(self, filters: Sequence[Filter], text: str = "") -> Iterator[Entry]:
-        clause = self._clause(filters)
+        clause = clause_of(self.url, filters)
         if text.strip():
             rows = self._matching(clause, text)
         else:
@@ -171,7 +147,7 @@ class ReleaseSystem:
         return Page(known, page)
 
     def has(self, code: str, filters: Sequence[Filter]) -> bool:
-        clause = self._clause(filters)
+        clause = clause_of(self.url, filters)
         entry = self.find(code)
         if entry is None:
             return False
@@ -186,86 +162,6 @@ class ReleaseSystem:
         bare = upper.replace(".", "")
         head = 4 if self.url == ICD9CM and bare.startswith("E") else 3
         return (upper, f"{bare[:head]}.{bare[head:]}" if len(bare) > head else bare)
-
-    def _clause(self, filters: Sequence[Filter]) -> Clause:
-        clause = Clause()
-        for given in filters:
-            self._add(clause, given)
-        return clause
-
-    def _add(self, clause: Clause, given: Filter) -> None:
-        name, op, value = given.property, given.op, given.value
-        if name == "constraint" and op == "=" and self.url == SNOMED:
-            from terminology.fhir.ecl import where
-
-            clause.add(*where(value))
-        elif name == "expressions" and op == "=":
-            pass  # post-coordinated expressions are never expanded here
-        elif name == "is-refset" and self.url == SNOMED:
-            clause.add("c.code in (select value from property where name = 'member-of')")
-        elif op in ("is-a", "descendent-of", "is-not-a", "generalizes", "child-of", "descendent-leaf"):
-            self._add_tree(clause, op, value)
-        elif op == "=" and name in ("concept", "parent", "child", "ancestor", "ANCESTOR"):
-            how = {"concept": "member", "parent": "child-of", "child": "parent-of"}.get(name, "descendent-of")
-            self._add_tree(clause, how, value)
-        elif op in ("in", "not-in") and name == "concept":
-            self._add_members(clause, op, value)
-        else:
-            self._add_property(clause, given)
-
-    def _add_tree(self, clause: Clause, op: str, value: str) -> None:
-        below = f"c.id in {_BELOW}"
-        number = "(select id from concept where code = ?)"
-        if op == "member":  # SNOMED CT: concept = refset (https://hl7.org/fhir/R4/snomedct.html#4.3.1.0.5)
-            clause.add("c.id in (select concept from property where name = 'member-of' and value = ?)", value)
-        elif op == "is-a":
-            clause.add(below, value)
-        elif op == "is-not-a":
-            clause.add(f"c.id not in {_BELOW}", value)
-        elif op == "generalizes":
-            clause.add(f"c.id in {_ABOVE}", value)
-        elif op == "child-of":
-            clause.add(f"c.id in (select child from edge where parent = {number})", value)
-        elif op == "parent-of":
-            clause.add(f"c.id in (select parent from edge where child = {number})", value)
-        else:
-            clause.add(f"{below} and c.code <> ?", value, value)
-            if op == "descendent-leaf":
-                clause.add("not exists (select 1 from edge e where e.parent = c.id)")
-
-    def _add_members(self, clause: Clause, op: str, value: str) -> None:
-        word = "not in" if op == "not-in" else "in"
-        codes = [v.strip() for v in value.split(",")]
-        if self.url == SNOMED:  # concept in REFSET
-            inside = "(select concept from property where name = 'member-of' and value = ?)"
-            clause.add(f"c.id {word} {inside}", value)
-        else:
-            clause.add(f"c.code {word} ({','.join('?' * len(codes))})", *codes)
-
-    def _add_property(self, clause: Clause, given: Filter) -> None:
-        name, op, value = given.property, given.op, given.value
-        column = {"code": "c.code", "display": "c.display", "definition": "c.definition"}.get(name)
-        if name == "inactive" and op == "=":
-            clause.add("c.active = ?", int(value.lower() != "true"))
-            return
-        inner = "exists (select 1 from property p where p.concept = c.id and p.name = ? and {})"
-        values = [v.strip() for v in value.split(",")]
-        marks = ",".join("?" * len(values))
-        tests = {
-            "=": ("{} = ? collate nocase" if self.url == LOINC else "{} = ?", [value]),
-            "regex": ("fits(?, {})", [value]),
-            "in": (f"{{}} in ({marks})", values), "not-in": (f"{{}} in ({marks})", values),
-            "exists": ("{} is not null", []),
-        }  # fmt: skip
-        if op not in tests:
-            text = f"The filter operator '{op}' is not known"
-            raise TxError(TxIssue("error", "invalid", "vs-invalid", text), status=400)
-        if op == "regex":
-            pattern(value)
-        test, given_values = tests[op]
-        negated = op == "not-in" or (op == "exists" and value.lower() != "true")
-        sql = test.format(column) if column else inner.format(test.format("p.value"))
-        clause.add(f"not ({sql})" if negated else sql, *([] if column else [name]), *given_values)
 
     def _entry(self, row: Row) -> Entry:
         number, code, display, active, definition = row

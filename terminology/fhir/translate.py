@@ -14,14 +14,13 @@ from terminology.fhir.canonical import fits, split
 from terminology.fhir.members import Members, dicts
 from terminology.fhir.problem import TxError
 from terminology.fhir.scope import Scope
-from terminology.mapping import Match, conditions
+from terminology.mapping import REVERSED, Match, conditions
 
 Json = dict[str, Any]
 _R5 = {
     "related-to": "relatedto", "equivalent": "equivalent", "source-is-narrower-than-target": "wider",
     "source-is-broader-than-target": "narrower", "not-related-to": "disjoint",
 }  # fmt: skip
-REVERSED = {"wider": "narrower", "narrower": "wider", "subsumes": "specializes", "specializes": "subsumes"}
 UNSAFE = "a map read backwards: a suggestion for a person to check, not safe to apply"
 EQUIVALENCES = frozenset(
     [

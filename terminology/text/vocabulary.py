@@ -124,7 +124,7 @@ def _source(synonym: Synonym) -> str:
         return "site"
     if synonym.source.startswith("map:"):
         return "map"
-    return "import" if synonym.source.startswith("MeSH:") else "lexicon"
+    return "import" if synonym.source.startswith(("MeSH:", "release:")) else "lexicon"
 
 
 def without_seventh(code: str) -> str:
