@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from fhir_twin.model.chart import Chart, Completeness
 from fhir_twin.model.coded import CodedChart
 from fhir_twin.model.orders import OrderRemark
 from fhir_twin.model.plan import Plan
-from fhir_twin.model.scenario import Proposals, Trajectory
+from fhir_twin.model.scenario import CONTINUE, EventRisk, Proposals, Trajectory
 from fhir_twin.model.twin import Twin
 from fhir_twin.recommendation import recommend
 from fhir_twin.recommendation.case import make_case
@@ -37,6 +37,10 @@ from fhir_twin.simulation import propose_scenarios, simulate
 T = TypeVar("T")
 Bundle = dict[str, Any]
 LABEL = "AIAST"
+
+
+def _silent(_stage: str) -> None:
+    """Nobody wants to know how far a run is."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -72,18 +76,51 @@ def run(
     base: str = "urn:fhir-twin",
     label: str = LABEL,
     write: bool = True,
+    tell: Callable[[str], None] = _silent,
 ) -> Run:
     """One patient's Bundle to a Plan and its output Bundle.
 
     as_of: timezone-aware; what is later is not looked at. patient: the id the Bundle must be about ("" = the
     only Patient in it). base: the FHIR server's base, part of the output's identifiers. label: security
-    label of what is written (AI-1). write: False leaves `output` empty (a card needs only the plan).
-    Raises InvalidInput when the Bundle holds no usable Patient or another one's."""
+    label of what is written (AI-1). write: False leaves `output` empty (a card needs only the plan). tell: called
+    with the name of each stage as it begins. Raises InvalidInput when the Bundle holds no usable Patient or another
+    one's."""
     if as_of.tzinfo is None:
         raise InvalidInput("as_of needs a time zone")
-    clock = _Clock()
-    k = knowledge
+    clock = _Clock(tell)
     chart = clock.time("read", lambda: read_chart(bundle, as_of, patient=patient, completeness=completeness))
+    return _from_chart(chart, knowledge, clock, base, label, write=write)
+
+
+def rerun(chart: Chart, knowledge: Knowledge, *, base: str = "urn:fhir-twin", label: str = LABEL) -> Run:
+    """The same from a chart on: after it was read, or with one thing in it changed (an answer to a proposal)."""
+    return _from_chart(chart, knowledge, _Clock(), base, label)
+
+
+def risks_at(
+    bundle: Bundle, knowledge: Knowledge, moments: Iterable[datetime], *, patient: str = ""
+) -> tuple[tuple[datetime, tuple[EventRisk, ...]], ...]:
+    """The risks of "continue as now" at earlier moments, each from the record as it stood then: how a risk moved.
+
+    A moment at which nothing could be said (too young, nothing recorded) is left out."""
+    k = knowledge
+    found = []
+    for moment in moments:
+        chart = read_chart(bundle, moment, patient=patient)
+        if consent_refusal(chart.consents, moment):
+            continue
+        coded = code_chart(chart, k.coder, k.concept_maps)
+        twin = build_twin(coded, k.biomarkers)
+        drawn = simulate(twin, (CONTINUE,), k.biomarkers, k.interventions, k.outcomes)
+        if drawn and drawn[0].risks and any(p.used for p in twin.points):
+            found.append((moment, drawn[0].risks))
+    return tuple(found)
+
+
+def _from_chart(
+    chart: Chart, k: Knowledge, clock: _Clock, base: str, label: str, *, write: bool = True
+) -> Run:
+    as_of = chart.as_of
     if consent_refusal(chart.consents, as_of):  # CN-4: asked before anything is made of the record
         chart = without_record(chart)
     coded = clock.time("code", lambda: code_chart(chart, k.coder, k.concept_maps))
@@ -161,10 +198,12 @@ def judge_drafts(
 class _Clock:
     """CPU seconds by stage (process time: waiting is not counted)."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] = _silent) -> None:
         self.spent: list[tuple[str, float]] = []
+        self._tell = tell
 
     def time(self, name: str, stage: Callable[[], T]) -> T:
+        self._tell(name)
         start = time.process_time()
         value = stage()
         self.spent.append((name, time.process_time() - start))

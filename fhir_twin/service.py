@@ -9,23 +9,30 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from fhir_twin import log
 from fhir_twin.errors import Issue, TwinError
 from fhir_twin.knowledge import Knowledge
+from fhir_twin.model.chart import Chart
+from fhir_twin.model.decision import Change
+from fhir_twin.model.directory import PatientRow
 from fhir_twin.model.written import Written
-from fhir_twin.pipeline import LABEL, Run, run
+from fhir_twin.pipeline import LABEL, Run, rerun, run
 from fhir_twin.rules.consent import consent_refusal
 
 if TYPE_CHECKING:  # the reading machinery (requests) is loaded by wiring only
     from fhir_twin.transport.protocols import Resource
     from fhir_twin.transport.pull import Fetched
+
+
+def _silent(_stage: str) -> None:
+    """Nobody wants to know how far it is."""
 
 
 class Source(Protocol):
@@ -44,11 +51,33 @@ class Source(Protocol):
         """Everything we read of one patient, with how complete it is."""
 
 
+@runtime_checkable
+class Directory(Protocol):
+    """A source that can be searched for people."""
+
+    def directory(self, words: str, *, most: int = 50) -> tuple[tuple[PatientRow, ...], bool]:
+        """Patients that the words may mean ("" = the first of all), and whether there are more."""
+
+
 class Sink(Protocol):
     """Where plans go."""
 
     def write(self, patient: str, bundle: Resource, *, dry_run: bool = False) -> Written:
         """Bring the server's copy of this patient's plan to `bundle`; a dry run only says what it would do."""
+
+
+@runtime_checkable
+class ReviewSink(Protocol):
+    """A sink that can show what it would do, and take a person's changes."""
+
+    def preview(self, patient: str, bundle: Resource) -> tuple[Change, ...]:
+        """What `write` would do, with each resource before and after."""
+
+    def held(self, patient: str) -> list[Resource]:
+        """All that is there of ours for this patient."""
+
+    def change(self, patient: str, changes: Sequence[Change], provenance: Resource | None) -> Written:
+        """Bring single resources to what a person decided; each only if nobody changed it meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -108,15 +137,7 @@ class TwinService:
                 with _timed(seconds, "fetch"):
                     fetched = self.source.fetch(patient)
                 with _timed(seconds, "run"):
-                    done = run(
-                        fetched.bundle,
-                        self.knowledge,
-                        as_of,
-                        patient=fetched.patient or patient,
-                        completeness=fetched.completeness,
-                        base=self.source.base,
-                        label=self._label,
-                    )
+                    done = self._run(fetched, patient, as_of)
                 with _timed(seconds, "write"):
                     written = self._write(fetched.patient or patient, done, as_of, dry_run)
             except TwinError as error:
@@ -125,6 +146,56 @@ class TwinService:
         state = _state(done, written, dry_run)
         log.event("patient.done", patient=log.opaque(patient), state=state, **seconds)
         return Outcome(patient, state, done, fetched, written, None, seconds)
+
+    def look(self, patient: str, as_of: datetime, *, tell: Callable[[str], None] = _silent) -> Outcome:
+        """Fetch and run, and ask nothing about writing: for somebody who looks first. Raises nothing, like `run_one`.
+
+        tell: called with "fetch" and then the name of each stage of the pipeline as it begins."""
+        seconds: dict[str, float] = {}
+        fetched: Fetched | None = None
+        try:
+            tell("fetch")
+            with _timed(seconds, "fetch"):
+                fetched = self.source.fetch(patient)
+            with _timed(seconds, "run"):
+                done = self._run(fetched, patient, as_of, tell)
+        except TwinError as error:
+            log.failure("patient.failed", error, patient=log.opaque(patient), code=error.code)
+            return Outcome(patient, "failed", None, fetched, None, error, seconds)
+        return Outcome(
+            patient, "refused" if done.plan.refused else "dry-run", done, fetched, None, None, seconds
+        )
+
+    def rerun_fetched(self, fetched: Fetched, patient: str, as_of: datetime) -> Run:
+        """The run of a record that was kept: bit for bit the one of `look`."""
+        return self._run(fetched, patient, as_of)
+
+    def replan(self, chart: Chart) -> Run:
+        """The run again from `chart` on, in which an answer to a proposal was added."""
+        return rerun(chart, self.knowledge, base=self.source.base, label=self._label)
+
+    def write_run(self, patient: str, done: Run) -> Written | None:
+        """Write a run that somebody looked at. None when there is nowhere to, or consent forbids it."""
+        with self._alone(patient):
+            return self._write(patient, done, done.chart.as_of, False)
+
+    def _run(
+        self,
+        fetched: Fetched,
+        patient: str,
+        as_of: datetime,
+        tell: Callable[[str], None] = _silent,
+    ) -> Run:
+        return run(
+            fetched.bundle,
+            self.knowledge,
+            as_of,
+            patient=fetched.patient or patient,
+            completeness=fetched.completeness,
+            base=self.source.base,
+            label=self._label,
+            tell=tell,
+        )
 
     def run_many(
         self,

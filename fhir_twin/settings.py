@@ -50,7 +50,6 @@ OPTIONS: tuple[Option, ...] = (
     Option("ai_label", "str", "AIAST", "Security label on what we write: AIAST, or DEVAST for strict R4 validators"),
     Option("knowledge", "path", "", "Folder of your own knowledge files, laid over ours"),
     Option("cache", "path", "", "Where built indexes are kept (default: the user's cache folder)"),
-    Option("encoder", "str", "", "Text encoder of your own, module:function; reranks phrases the coder is unsure of"),
     Option("terminology", "path", "", "Folder of imported terminology releases (default: in the cache folder)"),
     Option("store", "str", "", "Where accepted work and twins are kept: a SQLite file or postgresql://... "
            "(default: store.db in the user's data folder)", secret=True),

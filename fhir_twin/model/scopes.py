@@ -88,7 +88,7 @@ def read_scopes(text: str) -> Granted:
 READ_TYPES = (
     "Observation", "Condition", "MedicationRequest", "MedicationStatement", "AllergyIntolerance", "Procedure",
     "Encounter", "DiagnosticReport", "Immunization", "FamilyMemberHistory", "Goal", "CarePlan", "Consent",
-    "ServiceRequest", "DocumentReference",
+    "ServiceRequest", "DocumentReference", "NutritionOrder", "CommunicationRequest",
 )  # fmt: skip
 LOOKED_UP = ("Patient", "Medication", "Practitioner")
 WRITTEN_TYPES = (

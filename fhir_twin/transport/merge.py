@@ -11,6 +11,7 @@ from fhir_twin.model.chart import Completeness
 from fhir_twin.transport.gather import Answer
 from fhir_twin.transport.ownership import patient_of
 from fhir_twin.transport.urls import Base, local_reference
+from fhir_twin.transport.wanted import ANSWERS
 
 Resource = dict[str, Any]
 
@@ -78,8 +79,10 @@ def _type_issues(type_: str, answer: Answer, foreign: int, unclear: int) -> list
 
 
 def completeness(answers: Mapping[str, Answer]) -> tuple[Completeness, ...]:
-    """One row per type asked for, in the order asked."""
-    return tuple(_complete(a) for a in answers.values())
+    """One row per type asked for, in the order asked; none for a type that may only hold answers to our own proposals
+    and that we may not or cannot read."""
+    closed = ("not-offered", "not-permitted")
+    return tuple(_complete(a) for a in answers.values() if not (a.type in ANSWERS and a.state in closed))
 
 
 def _complete(answer: Answer) -> Completeness:

@@ -9,7 +9,7 @@ clear refusal. A lost answer is an unknown outcome: it is read back before anyth
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fhir_twin.errors import (
@@ -26,9 +26,12 @@ from fhir_twin.errors import (
 from fhir_twin.fhir.fit import with_label, without_types
 from fhir_twin.fhir.identity import WRITE_ORDER, identity_of
 from fhir_twin.fhir.reconcile import Reconciliation, reconcile
+from fhir_twin.fhir.title import title_of
 from fhir_twin.fhir.validate import validate_bundle
 from fhir_twin.fhir.write_document import as_document
+from fhir_twin.model.decision import Change
 from fhir_twin.model.written import Action, Mode, Written, WrittenItem
+from fhir_twin.transport.change_writer import write_changes
 from fhir_twin.transport.patient_locks import PatientLocks
 from fhir_twin.transport.plan_answer import Placed, judge
 from fhir_twin.transport.plan_held import HeldReader
@@ -61,6 +64,24 @@ class PlanWriter:
         with self._locks.holding(patient):
             writing = _Writing(self._server, patient, bundle, self._attempts, self._sleep)
             return writing.run(dry_run, old_labels=self._old_labels)
+
+    def preview(self, patient: str, bundle: Resource) -> tuple[Change, ...]:
+        """What `write` would do now, resource by resource, with the content before and after. Nothing is written."""
+        if self._old_labels is None:
+            self._old_labels = label_fault(self._server)
+        writing = _Writing(self._server, patient, bundle, self._attempts, self._sleep)
+        return writing.preview(old_labels=self._old_labels)
+
+    def held(self, patient: str) -> list[Resource]:
+        """All that the server holds of ours for this patient, newest version."""
+        reader = HeldReader(self._server, self._server.capability())
+        types = [t for t in WRITE_ORDER if t != "Device" and _offers(self._server.capability(), t)]
+        return reader.read(patient, types)
+
+    def change(self, patient: str, changes: Sequence[Change], provenance: Resource | None) -> Written:
+        """A person's changes (see change_writer)."""
+        with self._locks.holding(patient):
+            return write_changes(self._server, changes, provenance)
 
 
 class _Writing:
@@ -111,6 +132,19 @@ class _Writing:
                     if last.sending:
                         raise
                     return self._result(last, [], False)
+
+    def preview(self, *, old_labels: bool) -> tuple[Change, ...]:
+        if old_labels:
+            self._desired = with_label(self._desired, "DEVAST")
+        found = []
+        for step in self._reconcile().steps:
+            before = step.held.resource if step.held else None
+            title = title_of(step.resource or before or {})
+            found.append(
+                Change(step.identity.type, title, step.action, before, step.resource, step.note, "twin")
+            )
+        dropped = (Change(i.type, i.type, "dropped", None, None, i.note, "twin") for i in self._dropped)
+        return (*found, *dropped)
 
     def _adapt(self, error: TwinError, plan: Reconciliation) -> int:
         """Make the next try different, or raise. 1 when it costs an attempt (a conflict, a lost answer); what is

@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 
 from fhir_twin.errors import Conflict, Issue, NotFound, TwinError, UpstreamError
 from fhir_twin.model.chart import Completeness
+from fhir_twin.model.directory import PatientRow
 from fhir_twin.transport.fhir_server import FhirServer
 from fhir_twin.transport.gather import Gatherer, Runner
 from fhir_twin.transport.http import Tally
 from fhir_twin.transport.hydrate import hydrate
 from fhir_twin.transport.merge import Record, collection, completeness, short_issues, split
+from fhir_twin.transport.patient_list import find_patients
 from fhir_twin.transport.queries import token
 from fhir_twin.transport.urls import local_reference
 from fhir_twin.transport.wanted import WANTED
@@ -73,6 +75,10 @@ class ServerSource:
         than the server's own count: a run over "all" patients must not leave out some in silence."""
         rows = self.server.search("Patient", {"_count": str(self._page_size), "_elements": "id,link,active"})
         yield from sorted({str(r["id"]) for r in rows if r.get("id") and not _replacement(r, self.server)})
+
+    def directory(self, words: str, *, most: int = 50) -> tuple[tuple[PatientRow, ...], bool]:
+        """Patients to choose from, and whether there are more (see patient_list)."""
+        return find_patients(self.server, words, most=most)
 
     def find(self, system: str, value: str) -> str:
         """The id of the one Patient with this identifier. Raises NotFound and Conflict without naming it."""

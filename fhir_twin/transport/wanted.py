@@ -17,13 +17,15 @@ _CATEGORIES = (
 class Wanted:
     """One resource type to read. include: the _include value. statuses: every R4 status code, for servers that
     insist on one. fallback: a further parameter for servers that refuse a search by patient alone; it may miss
-    rows without that element, so the type then never counts as complete."""
+    rows without that element, so the type then never counts as complete. answers: read only for what became of our own
+    earlier proposals, so that it is no gap in the record when a server does not let us read it."""
 
     type: str
     include: str = ""
     statuses: str = ""
     status_param: str = "status"
     fallback: tuple[tuple[str, str], ...] = ()
+    answers: bool = False
 
 
 _OBSERVATION = "registered,preliminary,final,amended,corrected,cancelled,entered-in-error,unknown"
@@ -73,7 +75,10 @@ WANTED: tuple[Wanted, ...] = (
         statuses="current,superseded,entered-in-error",
         fallback=(("category", "clinical-note"),),
     ),
+    Wanted("NutritionOrder", statuses=_REQUEST, answers=True),
+    Wanted("CommunicationRequest", statuses=_REQUEST, answers=True),
 )
+ANSWERS = frozenset(w.type for w in WANTED if w.answers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from fhir_twin import __version__, log
+from fhir_twin import log
 from fhir_twin.errors import InvalidInput, Issue, LoginRequired, TwinError
-from fhir_twin.fhir.write_words import biomarker_name, is_noticeable, outcome_words, unit_words
 from fhir_twin.intake.reception import Reception
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
@@ -31,6 +30,7 @@ from fhir_twin.web import (
     headers,
     messages,
     operations,
+    page_setup,
     pages,
     session,
     session_access,
@@ -94,6 +94,7 @@ def create_app(
     registry = app.extensions["fhir-twin"]["smart"].registry
     unsigned = registry.unsigned_cds or not (registry.clients or key)
     cds_hooks.install(app, unsigned=here and unsigned, key_given=lambda: bool(key) and _key_given(key))
+    page_setup.install(app)
     session.install(app)
     session_access.install(app)
     app.register_blueprint(api.blueprint)
@@ -107,9 +108,6 @@ def create_app(
     app.register_blueprint(subscriptions.blueprint)
     app.register_blueprint(smart_launch.blueprint)
     app.register_blueprint(smart_pick.blueprint)
-    app.jinja_env.globals["version"] = __version__
-    app.jinja_env.filters.update(outcome=outcome_words, biomarker=biomarker_name, unit=unit_words)
-    app.jinja_env.tests["moves"] = is_noticeable
     app.before_request(lambda: _admit(key, here))
     app.after_request(headers.harden)
     app.register_error_handler(TwinError, _known_error)

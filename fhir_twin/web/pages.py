@@ -1,62 +1,71 @@
-"""The page: patients, and one patient's twin and plan. Server-rendered; works with scripts off."""
+"""The pages' blueprint, and the list of patients to choose from (without a login: loopback only).
+
+Server-rendered; works with scripts off. What belongs to one patient is in page_*.py.
+"""
 
 from __future__ import annotations
 
-import itertools
 from datetime import UTC, datetime
+from itertools import islice
 
-from flask import Blueprint, Response, current_app, redirect, render_template, url_for
+from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
 
-from fhir_twin.model.scenario import Trajectory
-from fhir_twin.pipeline import Run
-from fhir_twin.service import TwinService
-from fhir_twin.web.charts import Series, chart, series_of
-from fhir_twin.web.session import PageSession, session_page
+from fhir_twin.errors import InvalidInput
+from fhir_twin.model.directory import PatientRow
+from fhir_twin.service import Directory, TwinService
 from fhir_twin.web.session_store import hand_out, local_session
 
 blueprint = Blueprint("pages", __name__)
-LISTED = 100
+LISTED = 50
 
 
-@blueprint.get("/")
+@blueprint.route("/", methods=["GET", "POST"])
 def index() -> Response:
-    """The first patients of the server."""
+    """Patients of the configured server; a search is a POST, so that no name is in an address."""
     service: TwinService = current_app.extensions["fhir-twin"]["service"]
-    ids = list(itertools.islice(service.source.patients(), LISTED + 1))
-    return _page("index.html", patients=ids[:LISTED], more=len(ids) > LISTED, server=service.source.base)
+    words = " ".join(request.form.get("q", "").split()) if request.method == "POST" else ""
+    rows, more = _listed(service, words)
+    born = {r.id: _age(r.birth_date) for r in rows}
+    return page("index.html", rows=rows, more=more, words=words, ages=born, server=service.source.base)
+
+
+def _listed(service: TwinService, words: str) -> tuple[tuple[PatientRow, ...], bool]:
+    source = service.source
+    if isinstance(source, Directory):
+        return source.directory(words, most=LISTED)
+    ids = list(islice((i for i in source.patients() if words.casefold() in i.casefold()), LISTED + 1))
+    return tuple(PatientRow(i, "", "", "", "") for i in ids[:LISTED]), len(ids) > LISTED
+
+
+def _age(birth_date: str) -> str:
+    try:
+        born = datetime.fromisoformat(f"{birth_date}-01-01"[:10]).replace(tzinfo=UTC)
+    except ValueError:
+        return ""
+    years = int((datetime.now(UTC) - born).days / 365.25)
+    return f"{years}" if 0 <= years <= 130 else ""
+
+
+@blueprint.post("/open")
+def open_patient() -> Response:
+    """From the list: the patient's id in the body."""
+    return _opened(request.form.get("patient", ""))
 
 
 @blueprint.get("/patients/<patient>")
 def choose(patient: str) -> Response:
     """Without a login (loopback only): a session on this patient, and its page."""
+    return _opened(patient)
+
+
+def _opened(patient: str) -> Response:
+    if not patient:
+        raise InvalidInput("say which patient")
     ticket = local_session(patient)
     answer = redirect(url_for("pages.twin", tag=ticket.tag), 303)
     return hand_out(ticket, answer)  # type: ignore[arg-type]
 
 
-@blueprint.get("/s/<tag>/")
-@session_page()
-def twin(session: PageSession) -> Response:
-    """The session's patient: twin and plan, computed now; nothing is written."""
-    outcome = session.service.run_one(session.patient, datetime.now(UTC), dry_run=True)
-    if outcome.error is not None:
-        raise outcome.error
-    assert outcome.run is not None
-    return _page(
-        "patient.html", o=outcome, run=outcome.run, plan=outcome.run.plan, charts=charts(outcome.run)
-    )
-
-
-def charts(run: Run) -> list[tuple[str, str, str, Series]]:
-    """(biomarker, unit, SVG, series) for each biomarker that was ever observed."""
-    future: Trajectory | None = next((t for t in run.trajectories if t.scenario.key == "continue"), None)
-    made = []
-    for key, unit in zip(run.twin.biomarkers, run.twin.units, strict=True):
-        if run.twin.used(key):
-            series = series_of(run.twin, key, future)
-            made.append((key, unit, chart(series, key, unit, run.twin.as_of), series))
-    return made
-
-
-def _page(template: str, **values: object) -> Response:
-    return Response(render_template(template, **values), mimetype="text/html")
+def page(template: str, status: int = 200, **values: object) -> Response:
+    """An HTML answer."""
+    return Response(render_template(template, **values), status, mimetype="text/html")

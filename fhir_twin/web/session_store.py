@@ -101,7 +101,8 @@ def find(tag: str) -> Kept | None:
 
 def end_session(session: PageSession, response: Response) -> Response:
     """Forget it here and in the browser."""
-    web_state().drop(KIND, session.tag)
+    for kind in (KIND, "view", "record", "edits"):  # and what the page kept (web/keeping.py)
+        web_state().drop(kind, session.tag)
     log.event("session.end", mode=session.mode)
     g.page_session = None
     path = url_for("pages.twin", tag=session.tag).rstrip("/") + "/"

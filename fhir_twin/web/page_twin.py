@@ -1,0 +1,164 @@
+"""One patient's page: the twin and all that follows from it; what-if; how it was computed; the sheet to print."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Response, current_app, redirect, request, url_for
+
+from fhir_twin import log
+from fhir_twin.errors import InvalidInput
+from fhir_twin.knowledge import Knowledge
+from fhir_twin.web.answers import json_response
+from fhir_twin.web.decisions import decisions_of
+from fhir_twin.web.page_state import look_for, ready, state_page
+from fhir_twin.web.pages import blueprint, page
+from fhir_twin.web.session import PageSession, session_page
+from fhir_twin.web.viewing import Failed, Loading, Seen, again, look
+from fhir_twin.web.views import choices
+from fhir_twin.web.views import what_if as asked
+from fhir_twin.web.views.coding import coding_rows
+from fhir_twin.web.views.goals import goals_view
+from fhir_twin.web.views.header import header
+from fhir_twin.web.views.methods import cards
+from fhir_twin.web.views.plan import REASONS, open_questions, plan_view
+from fhir_twin.web.views.record import record_view
+from fhir_twin.web.views.risks import risk_view
+from fhir_twin.web.views.sheet import sheet
+from fhir_twin.web.views.twin import biomarker_cards, other_points, standing
+
+FRAGMENT = "X-Fragment"
+
+
+@blueprint.get("/s/<tag>/")
+@session_page()
+def twin(session: PageSession) -> Response:
+    """The session's patient. Nothing is written by looking."""
+    seen = look_for(session)
+    return show(session, seen) if isinstance(seen, Seen) else state_page(session, seen)
+
+
+@blueprint.get("/s/<tag>/progress")
+@session_page()
+def progress(session: PageSession) -> Response:
+    """How far reading is: state, stage in words, per cent, seconds."""
+    seen = look(session, wait=0.0)
+    if isinstance(seen, Loading):
+        told = {
+            "state": "loading",
+            "words": seen.words,
+            "percent": seen.percent,
+            "seconds": round(seen.seconds),
+        }
+        return json_response(told)
+    return json_response({"state": "failed" if isinstance(seen, Failed) else "ready"})
+
+
+@blueprint.post("/s/<tag>/reload")
+@session_page()
+def reload(session: PageSession) -> Response:
+    """Read the record anew; decisions that were not written stay."""
+    again(session)
+    return redirect(url_for("pages.twin"), 303)  # type: ignore[return-value]
+
+
+@blueprint.post("/s/<tag>/what-if")
+@session_page()
+def what_if(session: PageSession) -> Response:
+    """The answer to a what-if: a piece of the page for scripts, the whole page without."""
+    seen = ready(session)
+    if not isinstance(seen, Seen):
+        return seen
+    began = time.perf_counter()
+    wish, problem, found = choices.Wish({}), "", None
+    try:
+        wish = choices.wish_of(request.form)
+        found = asked.answer(seen.run, _knowledge(session), wish, deep="deep" in request.form)
+    except InvalidInput as error:
+        problem = error.message
+    log.event("page.what-if", seconds=time.perf_counter() - began)
+    if request.headers.get(FRAGMENT):
+        return page("_answer.html", 200 if found else 400, a=found, problem=problem, wish=wish)
+    return show(session, seen, wish=wish, answer=found, problem=problem, status=200 if found else 400)
+
+
+@blueprint.get("/s/<tag>/methods")
+@session_page()
+def methods(session: PageSession) -> Response:
+    """Model cards, and which of them this patient's numbers rest on."""
+    seen = ready(session)
+    if not isinstance(seen, Seen):
+        return seen
+    overlay = current_app.extensions["fhir-twin"]["settings"].path("knowledge")
+    head = header(seen.run, seen.issues, session.withheld)
+    return page(
+        "methods.html", s=session, h=head, plan=seen.run.plan, cards=cards(seen.run, overlay), run=seen.run
+    )
+
+
+@blueprint.get("/s/<tag>/sheet")
+@session_page()
+def patient_sheet(session: PageSession) -> Response:
+    """For the patient, in plain words, to print."""
+    seen = ready(session)
+    if not isinstance(seen, Seen):
+        return seen
+    head = header(seen.run, seen.issues, session.withheld)
+    return page(
+        "sheet.html", s=session, h=head, plan=seen.run.plan, sheet=sheet(seen.run, decisions_of(session))
+    )
+
+
+def show(
+    session: PageSession,
+    seen: Seen,
+    *,
+    wish: choices.Wish | None = None,
+    answer: asked.Answer | None = None,
+    problem: str = "",
+    status: int = 200,
+) -> Response:
+    """The whole page."""
+    run, k = seen.run, _knowledge(session)
+    decisions = decisions_of(session)
+    wish = wish or choices.Wish({})
+    view = plan_view(run, k, decisions)
+    shown = biomarker_cards(run, k)
+    return page(
+        "patient.html",
+        status,
+        s=session,
+        h=header(run, seen.issues, session.withheld),
+        run=run,
+        plan=run.plan,
+        cards=shown,
+        standing=standing(shown),
+        others=other_points(run, k),
+        risks=risk_view(run, seen.past),
+        view=view,
+        questions=open_questions(run.plan),
+        reasons=REASONS,
+        decisions=decisions,
+        record=record_view(run, k),
+        coding=coding_rows(run),
+        may_correct=can_correct(),
+        goals=goals_view(run, k),
+        items=choices.items(run, k, wish) if not run.plan.refused and run.trajectories else (),
+        wi=choices,
+        wish=wish,
+        a=answer,
+        problem=problem,
+        used=sum(p.used for p in run.twin.points),
+        proposals={p.rec.key: p for _, found in view.groups for p in found},
+        as_of=run.twin.as_of,
+        as_of_seconds=run.twin.as_of.timestamp(),
+    )
+
+
+def can_correct() -> bool:
+    """Corrections of the coding need a folder of the site's own knowledge (option knowledge)."""
+    return current_app.extensions["fhir-twin"]["settings"].path("knowledge") is not None
+
+
+def _knowledge(session: PageSession) -> Knowledge:
+    return session.service.knowledge
