@@ -32,6 +32,12 @@ OUTCOME_OF = {
 }
 BIOMARKER_OF = {"total_cholesterol": "total-cholesterol"}
 KIDNEY_SCOPE = ("dialysis", "kidney-transplant")
+# People whom neither the cohorts of the risk equations nor the population's life table stand for.
+OTHER_COURSE = {
+    "active-cancer": "active cancer",
+    "dialysis": "dialysis",
+    "solid-organ-transplant": "a transplanted organ",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,11 @@ def _cardiovascular(twin: Twin, person: Person, outcomes: Outcomes) -> tuple[lis
     if profile.cvd:
         text = "PREVENT is for people without known cardiovascular disease; only relative effects are given"
         return [], [_issue(text)]
+    reason = other_course(profile)
+    if reason:
+        return [], [
+            _issue(f"PREVENT refuses: not made for people with {reason}; only relative effects are given")
+        ]
     model = _prevent_model(twin)
     first = prevent.equation(model, 10, "cvd")
     given, missing = _given(first.inputs, twin)
@@ -86,13 +97,18 @@ def _cardiovascular(twin: Twin, person: Person, outcomes: Outcomes) -> tuple[lis
     return found, []
 
 
+def other_course(profile: Profile) -> str:
+    """The condition that decides this person's course instead, in words; "" for most people."""
+    return " and ".join(words for group, words in OTHER_COURSE.items() if group in profile.groups)
+
+
 def long_term(twin: Twin, person: Person, outcomes: Outcomes) -> tuple[EventRisk, ...]:
     """30-year risks (ages 30-59), for information: no option is simulated that far. Silent where they do not apply
     (the 10-year equation has said why)."""
     model = _prevent_model(twin)
     equation = prevent.equation(model, 30, "cvd")
     given, missing = _given(equation.inputs, twin)
-    if twin.profile.cvd or missing or equation(**given).reasons():
+    if twin.profile.cvd or other_course(twin.profile) or missing or equation(**given).reasons():
         return ()
     risks = _prevent_risks(equation, model, 30, given, person)
     found: list[EventRisk] = []

@@ -1,7 +1,7 @@
 """Death: the population's life table as a baseline, and quality-adjusted life years within the horizon.
 
 A life table knows age and sex, nothing else: it is the population's risk and says so. It is not given in known
-cardiovascular disease, where it would be far too low.
+cardiovascular disease, active cancer, dialysis or after a transplantation, where it would be far too low.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fhir_twin.dynamics.effects import Z95
 from fhir_twin.dynamics.hazards import time_weights
 from fhir_twin.model.intervention import Outcomes
 from fhir_twin.model.twin import Array, Profile
-from fhir_twin.simulation.baseline import Baseline
+from fhir_twin.simulation.baseline import Baseline, other_course
 from fhir_twin.simulation.draws import normal
 from fhir_twin.simulation.grid import edges, midpoints
 from fhir_twin.simulation.load_outcomes import FIRST_AGE
@@ -24,7 +24,9 @@ HORIZON = 10.0
 def death(profile: Profile, outcomes: Outcomes, draws: int) -> list[Baseline]:
     """Ten-year death from any cause at population rates; empty when age or sex is unknown or off the table."""
     table = dict(outcomes.mortality).get(profile.sex or "")
-    if table is None or profile.age is None or profile.cvd or profile.age < FIRST_AGE:
+    if table is None or profile.age is None or profile.cvd or other_course(profile):
+        return []
+    if profile.age < FIRST_AGE:
         return []
     ages = profile.age + np.arange(int(HORIZON) + 1)
     if ages[-1] > FIRST_AGE + len(table) - 1:

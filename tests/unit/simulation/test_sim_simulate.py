@@ -189,6 +189,24 @@ def test_kidney_risk_needs_low_egfr_and_uacr(make_twin: MakeTwin, run: Run) -> N
     assert not [r for r in dialysis.risks if r.outcome == "kidney-failure"]
 
 
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ("active-cancer", "active cancer"),
+        ("dialysis", "dialysis"),
+        ("solid-organ-transplant", "a transplanted organ"),
+    ],
+)
+def test_no_absolute_risk_where_another_condition_decides(
+    make_twin: MakeTwin, run: Run, group: str, words: str
+) -> None:
+    """Evidence, section 7: refuse; biomarkers and relative effects are still told."""
+    now, option = run(make_twin(groups=(group,)), (Choice("statin", "high"),))
+    assert [r for r in now.risks if r.outcome in ("cvd", "death", "ascvd")] == []
+    assert any(words in i.diagnostics for i in now.issues)
+    assert option.biomarker_changes and option.relative
+
+
 def test_kidney_failure_leaves_out_those_who_die_first(
     make_twin: MakeTwin, run: Run, outcomes: Outcomes
 ) -> None:
