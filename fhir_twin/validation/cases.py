@@ -15,8 +15,9 @@ def check_cases(source: Source) -> Check:
         for case in table.get("case", []):
             answer = float(calculate(case["equation"], **case["inputs"]))
             good &= abs(answer - case["printed"]) <= case["tolerance"]
-            printed.append(100 * case["printed"])
-            ours.append(100 * answer)
+            if case["printed"] <= 1.0:  # a risk; an eGFR would push the others into a corner of the figure
+                printed.append(100 * case["printed"])
+                ours.append(100 * answer)
             rows.append(
                 (
                     case["equation"],
