@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
 import sys
 from typing import Any
@@ -42,6 +43,8 @@ def open_app(settings: Settings) -> Any:
     """The Flask app with everything that the settings ask for. Raises TwinError when it cannot start."""
     service = open_service(settings, wait_for_server=True)
     warm_up(service.knowledge)  # before the workers are forked, so that they share what it builds
+    gc.collect()
+    gc.freeze()  # the knowledge lives as long as the process: looking through it again costs a quarter of a second
     store = open_settings_store(settings)
     reception = None
     if settings.flag("feeds"):

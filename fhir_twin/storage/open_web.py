@@ -24,11 +24,13 @@ def open_web_state(url: str, folder: Path, keys: tuple[str, ...]) -> WebState:
         raise InvalidInput("the database of the web faces cannot be opened: its URL is not usable") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _many_processes)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return WebState(engine, sealer)
 
 
 def _many_processes(connection: object, _record: object) -> None:
     """Readers and a writer at once; a writer waits for another one. Lost seconds after a power cut are no harm."""
+    connection.isolation_level = None  # type: ignore[attr-defined]  # savepoints need a real BEGIN before them
     cursor = connection.cursor()  # type: ignore[attr-defined]
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
         cursor.execute(f"PRAGMA {pragma}")

@@ -23,12 +23,11 @@ from sqlalchemy import (
     String,
     Table,
     delete,
-    insert,
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
+from fhir_twin.storage.group_commit import GroupCommit
 from fhir_twin.storage.sealing import Sealer
 
 METADATA = MetaData()
@@ -61,6 +60,7 @@ class WebState:
     def __init__(self, engine: Engine, sealer: Sealer) -> None:
         self._engine = engine
         self._sealer = sealer
+        self._writer = GroupCommit(engine)
         METADATA.create_all(engine)
 
     @property
@@ -76,10 +76,16 @@ class WebState:
         return self.put_many(kind, ((key, value),), now=now, expires=expires)
 
     def put_many(
-        self, kind: str, items: Iterable[tuple[str, dict[str, Any]]], *, now: float, expires: float
+        self,
+        kind: str,
+        items: Iterable[tuple[str, dict[str, Any]]],
+        *,
+        now: float,
+        expires: float,
+        wait: bool = True,
     ) -> bool:
-        """All or none; False when one of them is there already."""
-        rows = [
+        """All or none; False when one of them is there already. wait=False: written soon, and not told of."""
+        rows = tuple(
             {
                 "kind": kind,
                 "name": self._sealer.name(key),
@@ -89,15 +95,8 @@ class WebState:
                 "value": self._sealer.seal(orjson.dumps(value)),
             }
             for key, value in items
-        ]
-        if not rows:
-            return True
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(RECORDS), rows)
-        except IntegrityError:
-            return False
-        return True
+        )
+        return self._writer.insert(RECORDS, rows, wait=wait) if rows else True
 
     def get(self, kind: str, key: str, *, now: float) -> Kept | None:
         """None when there is none or it has expired."""

@@ -176,7 +176,7 @@ def _finish(
         }
         memory.append((value["uuid"], kept))
     now = time.time()
-    web_state().put_many(CARD, memory, now=now, expires=now + 86_400 * DAYS_KEPT)
+    web_state().put_many(CARD, memory, now=now, expires=now + 86_400 * DAYS_KEPT, wait=False)
     if launch and values:
         told = {
             "base": data.base,
@@ -184,7 +184,7 @@ def _finish(
             "hook": call.service.hook,
             "topics": [c.topic for c in open_cards],
         }
-        web_state().put(CONTEXT, context, told, now=now, expires=now + 3600 * HOURS)
+        web_state().put_many(CONTEXT, [(context, told)], now=now, expires=now + 3600 * HOURS, wait=False)
     return {"cards": values}
 
 

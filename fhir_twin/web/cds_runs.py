@@ -43,6 +43,8 @@ class Runs:
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _kept: OrderedDict[bytes, KeptRun] = field(default_factory=OrderedDict)
     _busy: dict[bytes, threading.Lock] = field(default_factory=dict)
+    # Runs are pure computing: two at once in one process only slow each other down, and the answers in between.
+    _computing: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, data: Gathered, patient: str, knowledge: Knowledge, label: str) -> KeptRun:
         key = _key(data, patient, knowledge, label)
@@ -66,16 +68,17 @@ class Runs:
             return found
 
     def _work(self, key: bytes, data: Gathered, patient: str, knowledge: Knowledge, label: str) -> KeptRun:
-        done = run(
-            data.bundle,
-            knowledge,
-            datetime.now(UTC),
-            patient=patient,
-            completeness=data.completeness,
-            base=data.base,
-            label=label,
-            write=False,
-        )
+        with self._computing:
+            done = run(
+                data.bundle,
+                knowledge,
+                datetime.now(UTC),
+                patient=patient,
+                completeness=data.completeness,
+                base=data.base,
+                label=label,
+                write=False,
+            )
         made = KeptRun(done, self.clock())
         with self._guard:
             self._kept[key] = made
