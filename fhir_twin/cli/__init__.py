@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("run", "read patients, twin them, plan, and write the draft CarePlans back"),
     "serve": ("serve", "start the HTTP service"),
     "queue": ("queue", "look at accepted work and what is to be sent; replay or skip dead letters"),
+    "bulk": ("bulk", "export a population by Bulk Data, resumable, and bring an earlier export up to date"),
     "watch": ("watch", "follow a FHIR server: subscriptions or polling, twins moved, plans made again"),
     "worker": ("worker", "do accepted work and send what is waiting, until stopped"),
     "demo": ("demo", "start a sandbox with sample patients and the service, and run the main job"),

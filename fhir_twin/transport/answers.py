@@ -50,6 +50,11 @@ def try_resource(reply: Reply) -> Resource | None:
     return found if isinstance(found, dict) and isinstance(found.get("resourceType"), str) else None
 
 
+def try_json(reply: Reply) -> Any:
+    """The JSON value of an answer of any status, None when it is none."""
+    return _json(reply)
+
+
 def error_of(reply: Reply, doing: str) -> TwinError:
     """The error for an answer outside 2xx, as transport.protocols lists them."""
     issues = _issues(reply, "fetch" if doing.startswith(("reading", "searching")) else "write")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import random as uniform
@@ -24,6 +25,7 @@ from fhir_twin.transport.failures import Failure, failure_of
 from fhir_twin.transport.login import Authorization
 from fhir_twin.transport.pace import Pace
 from fhir_twin.transport.retry import Repeat, RetryPolicy, parse_retry_after
+from fhir_twin.transport.trust import certificates
 from fhir_twin.transport.urls import parse_base, target_of
 from fhir_twin.transport.watchdog import DeadlineAdapter
 
@@ -114,11 +116,12 @@ class HttpClient:
         self.total = Tally()
         self._authorization = authorization
         self._headers = dict(headers or {})
-        self._verify = _certificates(ca_bundle)
+        self._verify = certificates(ca_bundle)
         self._retry = retry
         self._pace = Pace(rate, clock, sleep)
         self._on_wait = on_wait
         self._clock, self._now, self._sleep, self._random = clock, now, sleep, random
+        self.clock = clock
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
         self._guard = threading.Lock()
@@ -234,6 +237,30 @@ class HttpClient:
             known: CaseInsensitiveDict[str] = CaseInsensitiveDict(response.headers)
             return Reply(response.status_code, known, content, retry_after=asked)
 
+    @contextmanager
+    def stream(
+        self, url: str, headers: Mapping[str, str], *, token: bool, idle: float
+    ) -> Iterator[requests.Response]:
+        """GET any URL (the caller says where it may lead) for a body that is read piece by piece; one try. A 401 with
+        `token` is asked again once with a renewed one. Raises what requests raises."""
+        for renew in (False, True):
+            sent = {**self._headers, **headers}
+            if token and self._authorization is not None:
+                sent["Authorization"] = self._authorization(renew)
+            self._pace.wait()
+            with self._session().get(
+                url,
+                headers=sent,
+                timeout=(self.limits.connect, idle),
+                allow_redirects=False,
+                stream=True,
+                verify=self._verify,
+                proxies=self._proxies,
+            ) as response:
+                if response.status_code != 401 or not token or renew or self._authorization is None:
+                    yield response
+                    return
+
     def _content(self, response: requests.Response, deadline: float) -> bytes:
         """The whole body. read1 gives what is there, so that the deadline also holds for a slow drip."""
         parts: list[bytes] = []
@@ -271,12 +298,3 @@ def _finish(answer: Reply | Failure, tried: int, waited: float) -> Reply:
             raise type(answer.error)(text) from None
         raise answer.error
     return Reply(answer.status, answer.headers, answer.body, tried, waited, answer.retry_after)
-
-
-def _certificates(ca_bundle: Path | None) -> str | bool:
-    if ca_bundle is not None:
-        if not ca_bundle.exists():
-            raise InvalidInput(f"the CA bundle {ca_bundle} does not exist")
-        return str(ca_bundle)
-    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    return named or True

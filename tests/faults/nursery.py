@@ -26,7 +26,7 @@ from fhir_twin.wiring_work import open_settings_store, open_worker
 def main() -> None:
     config = json.loads(sys.argv[1])
     settings = load_settings({k: config[k] for k in ("server", "store", "lease")}, {})
-    knowledge = load_knowledge()
+    service = open_service(settings, load_knowledge())
     import waitress  # loaded before the forks
 
     from fhir_twin.web import create_app
@@ -43,32 +43,28 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os.close(0)
-            (_intake if line.strip() == "intake" else _worker)(settings, knowledge, listening)
+            (_intake if line.strip() == "intake" else _worker)(settings, service, listening)
             os._exit(0)
         print(child, flush=True)
 
 
-def _service(settings: Any, knowledge: Any) -> TwinService:
-    return open_service(settings, knowledge)
-
-
-def _intake(settings: Any, knowledge: Any, listening: socket.socket) -> None:
+def _intake(settings: Any, service: TwinService, listening: socket.socket) -> None:
     import waitress
 
     from fhir_twin.web import create_app
 
     store = open_settings_store(settings)
-    app = create_app(_service(settings, knowledge), settings, None, store)
+    app = create_app(service, settings, None, store)
     waitress.create_server(app, sockets=[listening], threads=3).run()
 
 
-def _worker(settings: Any, knowledge: Any, listening: socket.socket) -> None:
+def _worker(settings: Any, service: TwinService, listening: socket.socket) -> None:
     listening.close()
     store = open_settings_store(settings)
     for queue in (store.jobs, store.outbox):
         # What kills these workers is not their work: it must not be taken for poison.
         queue.limits = Limits(crashes=1_000_000)
-    worker = open_worker(settings, _service(settings, knowledge), store, threads=1)
+    worker = open_worker(settings, service, store, threads=1)
     worker.poll = 0.02
     worker.run()
 
