@@ -44,7 +44,7 @@ def load_knowledge(
         return Knowledge(
             version=_version(source, releases),
             coder=open_coder(source, cache=cache, releases=releases),
-            concept_maps=load_concept_maps(source),
+            concept_maps=load_concept_maps(source, releases),
             biomarkers=load_biomarkers(source),
             interventions=load_interventions(source),
             outcomes=load_outcomes(source),

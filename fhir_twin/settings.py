@@ -51,6 +51,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("knowledge", "path", "", "Folder of your own knowledge files, laid over ours"),
     Option("cache", "path", "", "Where built indexes are kept (default: the user's cache folder)"),
     Option("terminology", "path", "", "Folder of imported terminology releases (default: in the cache folder)"),
+    Option("terminology_server", "str", "", "Base URL of a FHIR R4 terminology server to ask before our own releases"),
+    Option("terminology_token", "str", "", "Bearer token for the terminology server", secret=True),
+    Option("terminology_timeout", "float", 5.0, "Seconds to wait for the terminology server", minimum=0.1, maximum=60),
     Option("store", "str", "", "Where accepted work and twins are kept: a SQLite file or postgresql://... "
            "(default: store.db in the user's data folder)", secret=True),
     Option("tenant", "str", "main", "Name of this FHIR server in the store; servers' data never mix"),

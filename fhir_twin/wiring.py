@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fhir_twin.errors import InvalidInput, UpstreamError
 from fhir_twin.knowledge import Knowledge, load_knowledge
@@ -30,6 +31,9 @@ from terminology import Terminology, open_terminology
 from terminology.build import default_cache
 from terminology.importers.icd10cm import installed_tabular
 from terminology.library import import_release
+
+if TYPE_CHECKING:
+    from terminology.remote import RemoteTerminology
 
 READY_WITHIN = 10.0  # seconds in which a FHIR server must answer to count as usable
 
@@ -94,7 +98,24 @@ def open_library(settings: Settings) -> Terminology:
     """Every imported release, and ICD-10-CM (public domain), which is imported at the first call."""
     folder = release_folder(settings)
     import_release("icd10cm", installed_tabular(), folder)
-    return open_terminology(folder)
+    found = open_terminology(folder)
+    found.upstream = open_terminology_server(settings, found)
+    return found
+
+
+def open_terminology_server(settings: Settings, local: Terminology) -> RemoteTerminology | None:
+    """The configured terminology server, `local` standing in for it; None when none is configured."""
+    base = settings.text("terminology_server")
+    if not base:
+        return None
+    if not base.startswith(("http://", "https://")):
+        raise InvalidInput("terminology_server must be an http or https URL")
+    from terminology.remote import RemoteTerminology  # requests: only when there is a server to ask
+
+    found = RemoteTerminology(base, local, settings.number("terminology_timeout"))
+    if token := settings.text("terminology_token"):
+        found.session.headers["Authorization"] = f"Bearer {token}"
+    return found
 
 
 def open_server(settings: Settings, *, patience: float = math.inf) -> FhirServer:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from terminology.fhir.canonical import newest, order
 from terminology.fhir.concept import CodeSystem, Entry, Filter, text_of, value_of
@@ -44,11 +44,20 @@ MAX_EXPANSION = 10_000
 _T = TypeVar("_T")
 
 
+class Upstream(Protocol):
+    """terminology.remote.RemoteTerminology, without its library."""
+
+    @property
+    def answered_by(self) -> str: ...
+    def operation(self, path: str, parameters: list[Any], locally: Callable[[], Json]) -> Json: ...
+
+
 class Terminology:
     """Open releases; close() when done. Connections are read-only; one lock serves the threads of a process."""
 
     def __init__(self, files: Sequence[Opened] = ()) -> None:
         self._files = list(files)
+        self.upstream: Upstream | None = None  # a terminology server that is asked first
         self._lock = threading.RLock()
         self._systems: dict[tuple[str, str], CodeSystem] = {}
         self._heads: dict[tuple[str, str, str], tuple[Opened, Json, int]] = {}

@@ -23,7 +23,7 @@ def code_chart(chart: Chart, coder: Coder, concept_maps: ConceptMaps) -> CodedCh
     its coded counterpart in the same order (a text with several problems has several), except drugs told twice,
     which count once. What could not be understood is in `issues`, never dropped without a word."""
     desk = Desk(coder, concept_maps)
-    problem_coder, drug_coder, lab_coder = ProblemCoder(desk), DrugCoder(desk), LabCoder(desk)
+    problem_coder, drug_coder, lab_coder = ProblemCoder(desk, chart.patient), DrugCoder(desk), LabCoder(desk)
     problems = tuple(c for p in chart.problems for c in problem_coder.code(p, chart.as_of))
     told = ended_by_statements(tuple(drug_coder.code(m) for m in chart.medications), desk)
     medications = once(told, drug_coder, desk)

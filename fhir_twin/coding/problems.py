@@ -7,11 +7,13 @@ from datetime import datetime
 
 from fhir_twin.coding.findings import Desk
 from fhir_twin.coding.icd import icd10_codes, icd10cm_codes, lasts, over
+from fhir_twin.coding.released import person_of
 from fhir_twin.coding.words import after_history, key, last_year_in, without_tag, without_year
-from fhir_twin.model.chart import Problem
+from fhir_twin.model.chart import PatientRecord, Problem
 from fhir_twin.model.coded import CodedProblem
 from fhir_twin.model.codes import ICD9CM, ICD10CM, SNOMED, Concept
 from terminology.decision import Assertion, CodingDecision
+from terminology.mapping import Person
 
 EDITION = 0.9  # confidence in a group by a code of another ICD-10 edition
 PREGNANCY_DAYS = 300  # 42 weeks and a few days: a pregnancy on a problem list that began before is over
@@ -26,6 +28,12 @@ OTHER_ICD10 = (
     "A problem is coded in another edition of ICD-10; its group follows the characters all editions share"
 )
 ICD9 = "An ICD-9-CM code is not mapped; the words of the problem were read instead"
+OLD_ICD = "An ICD-9-CM code was mapped by the imported General Equivalence Mappings"
+FOLLOWED = "A SNOMED CT concept is inactive; its successor in the imported release was taken"
+CHOICES = "A SNOMED CT concept is inactive and has several possible successors; a person has to choose"
+CONDITION = (
+    "The map of a SNOMED CT code depends on age, sex or another problem, which the record does not settle"
+)
 CONFLICT = "The words of a problem name another condition than its code; the code was taken"
 DENIED = "The words of a problem deny it although it is coded; it was not taken as present"
 EMPTY = "A problem has neither a known code nor words"
@@ -47,28 +55,45 @@ class Meaning:
 class ProblemCoder:
     """Meanings of concepts, each worked out once per call."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self._known: dict[Concept, tuple[Meaning, ...]] = {}
+    def __init__(self, desk: Desk, patient: PatientRecord | None = None) -> None:
+        self.desk, self.patient = desk, patient
+        self._known: dict[tuple[Concept, Person | None], tuple[Meaning, ...]] = {}
 
     def code(self, problem: Problem, as_of: datetime) -> tuple[CodedProblem, ...]:
         """At least one CodedProblem, also for what could not be understood (with no group)."""
         return tuple(
             CodedProblem(problem, m.icd10cm, m.snomed, m.groups, m.assertion, m.confidence, m.from_text)
             for m in (
-                self._pregnancy(m, problem, as_of) for m in self.meanings(problem.concept, problem.source)
+                self._pregnancy(m, problem, as_of)
+                for m in self.meanings(problem.concept, problem.source, self._person(problem, as_of))
             )
         )
 
-    def meanings(self, concept: Concept, source: str) -> tuple[Meaning, ...]:
-        if concept not in self._known:
-            self._known[concept] = self._meanings(self.desk.meant(concept, source), source)
-        return self._known[concept]
+    def meanings(self, concept: Concept, source: str, person: Person | None = None) -> tuple[Meaning, ...]:
+        if (concept, person) not in self._known:
+            self._known[concept, person] = self._meanings(self.desk.meant(concept, source), source, person)
+        return self._known[concept, person]
 
-    def _meanings(self, concept: Concept, source: str) -> tuple[Meaning, ...]:
+    def _person(self, problem: Problem, as_of: datetime) -> Person | None:
+        """Only for the conditions of a release's map; without one, the same concept is worked out once."""
+        if self.desk.maps.released is None or self.patient is None:
+            return None
+        return person_of(self.patient, problem, as_of)
+
+    def _meanings(self, concept: Concept, source: str, person: Person | None) -> tuple[Meaning, ...]:
         desk, maps = self.desk, self.desk.maps
         snomed = tuple(dict.fromkeys(concept.codes(SNOMED)))
         mapped = tuple(code for s in snomed if (code := maps.problems.icd10cm(s)))
+        if not mapped and not icd10cm_codes(concept) and maps.released is not None:
+            found = maps.released.read(snomed, concept.codes(ICD9CM), person)
+            snomed = tuple(dict.fromkeys((*snomed, *found.current)))
+            mapped = tuple(code for s in snomed if (code := maps.problems.icd10cm(s))) or found.icd10cm
+            for said, words in (
+                (bool(found.current), FOLLOWED), (found.choices, CHOICES), (found.undecided, CONDITION),
+                (found.old, OLD_ICD),
+            ):  # fmt: skip
+                if said:
+                    desk.note("information", "business-rule", words, source)
         icd = icd10cm_codes(concept) or tuple(dict.fromkeys(mapped))
         known = any(s in maps.problems.by_snomed or maps.groups.knows_snomed(s) for s in snomed)
         if icd or known:

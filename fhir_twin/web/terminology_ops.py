@@ -14,11 +14,12 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 
+from fhir_twin import log
 from fhir_twin.errors import InvalidInput, NotFound, NotSupported
 from fhir_twin.web.answers import fhir_response
 from fhir_twin.web.capability_dates import RELEASED
 from fhir_twin.web.catalogue import TYPES, Catalogue
-from fhir_twin.web.formats import resource_body
+from fhir_twin.web.formats import resource_body, wants_xml
 from terminology.fhir import operations
 from terminology.fhir.operations import Asker
 from terminology.fhir.problem import TxError, outcome
@@ -130,21 +131,32 @@ def _canonical(type_: str, id_: str, name: str) -> list[Json]:
 
 
 def _run(operation: Operation, more: list[Json] | None = None) -> Response:
+    wants_xml()  # a format that there is none of is refused before any work
     prefer = request.headers.get("Prefer", "")
     asker = Asker(
         library(), datetime.now(UTC).isoformat(timespec="seconds"),
         request.headers.get("Accept-Language", ""), "handling=lenient" in prefer,
     )  # fmt: skip
+    shelf, given = library(), [*_given(), *(more or [])]
+    path = request.path.removeprefix("/fhir/") if more is None else ""  # our own ids mean nothing elsewhere
     try:
-        return fhir_response(operation(asker, [*_given(), *(more or [])]))
+        if shelf.upstream is None or not path:
+            answer, by = operation(asker, given), "local"
+        else:
+            answer = shelf.upstream.operation(path, given, lambda: operation(asker, given))
+            by = shelf.upstream.answered_by
+        response = fhir_response(answer)
     except TxError as error:
-        return fhir_response(outcome(error.issues), error.status)
+        by, response = "local", fhir_response(outcome(error.issues), error.status)
+    log.event("terminology.answered", route=request.endpoint or "?", server=by, status=response.status_code)
+    response.headers["X-Terminology-Answered-By"] = by
+    return response
 
 
 def _given() -> list[Any]:
     """Parameters of the query, then those of the body."""
     found: list[Any] = [
-        {"name": name, "valueString": value}
+        _typed(name, value)
         for name, values in request.args.lists()
         if name not in _FORMAT
         for value in values
@@ -161,6 +173,22 @@ def _given() -> list[Any]:
             raise InvalidInput("parameter must be a list")
         found += parts or []
     return found
+
+
+_KINDS = {
+    "url": "valueUri", "system": "valueUri", "source": "valueUri", "target": "valueUri", "targetsystem": "valueUri",
+    "code": "valueCode", "codeA": "valueCode", "codeB": "valueCode", "property": "valueCode",
+    "displayLanguage": "valueCode",
+}  # fmt: skip
+
+
+def _typed(name: str, value: str) -> Json:
+    """A query parameter as Parameters.parameter, of the type that the operation defines."""
+    if value in ("true", "false") and name not in _KINDS:
+        return {"name": name, "valueBoolean": value == "true"}
+    if name in ("count", "offset") and value.isascii() and value.isdigit() and len(value) < 10:
+        return {"name": name, "valueInteger": int(value)}
+    return {"name": name, _KINDS.get(name, "valueString"): value}
 
 
 def terminology_capabilities() -> Json:

@@ -89,3 +89,46 @@ def test_nonsense_is_an_outage_and_tells_nothing(body: str) -> None:
     with pytest.raises(RemoteDown) as caught:
         RemoteTerminology(BASE).subsumes(SYSTEM, "a", "b")
     assert "not json" not in str(caught.value)
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    "body",
+    [{"resourceType": "Parameters", "parameter": "x"}, {"resourceType": "Parameters", "parameter": [1, {"name": None}]},
+     {"resourceType": "ValueSet", "expansion": []}, {"resourceType": "ValueSet", "expansion": {"contains": 3}}],
+)  # fmt: skip
+def test_shape_without_content(local: Terminology, body: dict[str, object]) -> None:
+    responses.get(f"{BASE}/ValueSet/$expand", json=body)
+    responses.get(f"{BASE}/CodeSystem/$validate-code", json=body)
+    remote = RemoteTerminology(BASE, local)
+    assert [h.code for h in remote.expand(SYSTEM).contains] == ["a", "b"] and remote.answered_by == "local"
+    assert remote.validate(SYSTEM, "a").result and remote.answered_by == "local"
+
+
+@responses.activate
+def test_half_open_lets_one_question_through(local: Terminology) -> None:
+    now = [0.0]
+    remote = RemoteTerminology(BASE, local, tries=1, rest=10, clock=lambda: now[0])
+    responses.get(f"{BASE}/CodeSystem/$lookup", status=503)
+    remote.lookup(SYSTEM, "a")
+    now[0] = 11.0
+    remote.lookup(SYSTEM, "a")  # the probe fails: open again at once
+    remote.lookup(SYSTEM, "b")
+    assert len(responses.calls) == 2
+    now[0] = 22.0
+    responses.replace(responses.GET, f"{BASE}/CodeSystem/$lookup", json=parameters(display="back"))
+    assert remote.lookup(SYSTEM, "a").display == "back" and remote.answered_by == "remote"
+
+
+@responses.activate
+def test_answers_grow_old_and_redirects_are_not_followed(local: Terminology) -> None:
+    now = [0.0]
+    remote = RemoteTerminology(BASE, local, keep=60, clock=lambda: now[0])
+    responses.get(f"{BASE}/CodeSystem/$subsumes", json=parameters(outcome="equivalent"))
+    remote.subsumes(SYSTEM, "a", "a")
+    now[0] = 61.0
+    remote.subsumes(SYSTEM, "a", "a")
+    assert len(responses.calls) == 2
+    responses.get(f"{BASE}/ConceptMap/$translate", status=302, headers={"Location": "http://127.0.0.1/steal"})
+    assert remote.translate(SYSTEM, "a") == () and remote.answered_by == "local"
+    assert len(responses.calls) == 3
