@@ -166,7 +166,7 @@ def _refusal(reply: Reply, value: dict[str, Any] | None) -> LoginRequired | Upst
         return UpstreamError(
             f"the token endpoint answered {reply.status} without an OAuth error", http_status=reply.status
         )
-    told = said(_text((value or {}).get("error_description")))
+    told = said(_text((value or {}).get("error_description")) or _text((value or {}).get("error_uri")))
     return LoginRequired(f"the authorization server refused: {code}" + (f" ({told})" if told else ""))
 
 

@@ -23,7 +23,7 @@ from fhir_twin.web.smart_login import SessionLogin
 from fhir_twin.web.smart_parts import SmartParts, smart_parts
 
 NO_SINK = "writing is switched off on this service (option write)"
-MOST_OPEN = 64
+MOST_OPEN = 256
 
 
 @dataclass(slots=True)

@@ -78,7 +78,8 @@ def callback() -> Response:
             return _blocked(str(kept["server"]), state)
         raise InvalidInput(f"this login was begun in another browser. {_RETRY}")
     if error := request.args.get("error"):
-        raise LoginRequired(_refused(error, request.args.get("error_description", "")))
+        more = request.args.get("error_description") or request.args.get("error_uri", "")
+        raise LoginRequired(_refused(error, more))
     code = request.args.get("code", "")
     if not code or len(code) > 8000:
         raise InvalidInput(f"the authorization server sent neither a code nor an error. {_RETRY}")

@@ -1,0 +1,94 @@
+"""A launch in a frame of an EHR on another site, in a browser that blocks third-party cookies (SL-16, issue 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from chromium import Chromium
+from ehr_peer import Ehr, ehr
+from flask import Flask, Response
+from selenium.webdriver.common.by import By
+from serving import served
+
+from fhir_twin.knowledge import Knowledge
+from fhir_twin.sandbox.stories import load_bundles, stories
+from fhir_twin.settings import load_settings
+from fhir_twin.web import create_app
+from fhir_twin.wiring import open_service
+
+PATIENT = stories()[0][0]
+NAME = "Arthur Bell"
+
+
+@contextmanager
+def framed_twin(folder: Path, knowledge: Knowledge, peer: Ehr, ancestors: str) -> Iterator[str]:
+    """fhir-twin without a server of its own, registered at the EHR."""
+    file = folder / "servers.toml"
+    file.write_text(f'[[server]]\nname = "ehr"\nbase = "{peer.base}"\nclient_id = "twin"\n', "utf-8")
+    chosen = {"servers_file": str(file), "cache": str(folder / "cache"), "frame_ancestors": ancestors}
+    settings = load_settings(chosen, {})
+    with served(create_app(open_service(settings, knowledge), settings)) as base:
+        yield base
+
+
+def chart_of(src: list[str]) -> Flask:
+    """The EHR's own page, with the app in a frame."""
+    app = Flask("chart")
+
+    @app.get("/")
+    def chart() -> Response:
+        return Response(
+            f'<title>EHR</title><iframe id="app" width="1200" height="800" src="{src[0]}"></iframe>'
+        )
+
+    return app
+
+
+@pytest.fixture(scope="module")
+def stocked() -> Iterator[Ehr]:
+    with ehr() as peer:
+        peer.load(load_bundles()[0])
+        yield peer
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--test-third-party-cookie-phaseout",)], ids=["plain", "no-3rd-party"]
+)
+def test_the_page_works_in_a_frame_of_another_site(
+    tmp_path: Path, all_knowledge: Knowledge, stocked: Ehr, arguments: tuple[str, ...]
+) -> None:
+    """`localhost` and `127.0.0.1` are different sites to a browser."""
+    src: list[str] = []
+    with served(chart_of(src)) as chart:
+        outside = chart.replace("127.0.0.1", "localhost")
+        with framed_twin(tmp_path, all_knowledge, stocked, outside) as base:
+            src[:] = [f"{base}/launch?iss={quote(stocked.base)}&amp;launch={stocked.launch(PATIENT)}"]
+            browser = Chromium(arguments=arguments)
+            try:
+                browser.open(outside)
+                browser.driver.switch_to.frame(browser.driver.find_element(By.ID, "app"))
+                browser.wait(
+                    lambda: NAME in browser.one("body").text, "the patient did not appear in the frame"
+                )
+                assert browser.driver.execute_script("return location.pathname").startswith("/s/")
+                assert stocked.faults == []
+            finally:
+                browser.close()
+
+
+def test_nobody_else_may_frame_it(tmp_path: Path, all_knowledge: Knowledge, stocked: Ehr) -> None:
+    src: list[str] = []
+    allowed = framed_twin(tmp_path, all_knowledge, stocked, "https://ehr.example.org")
+    with served(chart_of(src)) as chart, allowed as base:
+        src[:] = [f"{base}/smart/login"]
+        browser = Chromium()
+        try:
+            browser.open(chart.replace("127.0.0.1", "localhost"))
+            browser.driver.switch_to.frame(browser.driver.find_element(By.ID, "app"))
+            assert "Log in" not in browser.one("body").text
+        finally:
+            browser.close()
