@@ -6,7 +6,7 @@ What vendors' servers do not do is usually found late, one patient at a time (in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fhir_twin.errors import LoginRequired, NotSupported, TwinError
@@ -18,7 +18,7 @@ from fhir_twin.transport.urls import next_of
 from fhir_twin.transport.wanted import WANTED, offered
 
 Resource = dict[str, Any]
-State = Literal["pass", "warn", "fail"]
+State = Literal["pass", "warn", "fail", "not offered"]
 # What the plan is made of; the first is what it cannot do without.
 _WRITTEN = (
     "CarePlan",
@@ -33,16 +33,36 @@ _WRITTEN = (
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """state: pass, warn (works, with the loss that `advice` names) or fail. No text holds patient data."""
+    """state: pass, warn (works, with the loss that `advice` names), fail, or "not offered" (a feature that the server
+    says it does not have). id: of the check list in docs/check.md. No text holds patient data."""
 
     name: str
     state: State
     seen: str
     advice: str = ""
+    id: str = ""
 
 
-def check_server(server: FhirServer) -> Iterator[Check]:
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What else to check, beyond reading: each is asked for on its own. write: makes test resources and deletes them
+    again; patient: the one to write for where a Patient cannot be created. hooks: base of a CDS service."""
+
+    smart: bool = False
+    bulk: bool = False
+    hooks: str = ""
+    write: bool = False
+    patient: str = ""
+
+
+def check_server(server: FhirServer, ask: Ask | None = None) -> Iterator[Check]:
     """All checks in order; stops after the first when the server cannot be used at all. Never raises TwinError."""
+    yield from map(_numbered, _checks(server, ask or Ask()))
+
+
+def _checks(server: FhirServer, ask: Ask) -> Iterator[Check]:
+    from fhir_twin.transport import selftest_more  # it knows this module's Check
+
     try:
         capability = server.capability()
     except LoginRequired as error:
@@ -65,8 +85,10 @@ def check_server(server: FhirServer) -> Iterator[Check]:
             yield question(server, capability)
         except TwinError as error:
             yield Check(name, "fail", error.message)
+    yield from selftest_more.reading(server, capability)
     yield from _types(server, capability)
     yield from _writing(capability)
+    yield from selftest_more.asked_for(server, capability, ask)
 
 
 def _connection(server: FhirServer, software: str) -> Check:
@@ -168,6 +190,20 @@ def _errors(server: FhirServer, _: ServerCapability) -> Check:
     return Check("errors", "warn", f"a missing resource answers {reply.status} without an OperationOutcome")
 
 
+# Ids of the check list (interop.md) of the checks of this module.
+_IDS = {"connection": "A0", "FHIR version": "F0", "paging": "F1", "counts": "F1b", "batch": "F9", "POST _search": "F8d",
+        "unknown parameters": "F8", "errors": "F4", "writing": "E8", "write CarePlan": "E8", "write the rest": "E8a",
+        "transaction offered": "E9a"}  # fmt: skip
+
+
+def _numbered(check: Check) -> Check:
+    return (
+        check
+        if check.id
+        else replace(check, id=_IDS.get(check.name, "F5" if check.name.startswith("read ") else ""))
+    )
+
+
 _QUESTIONS: dict[str, Callable[[FhirServer, ServerCapability], Check]] = {
     "paging": _listing,
     "counts": _counting,
@@ -230,6 +266,6 @@ def _writing(capability: ServerCapability) -> Iterator[Check]:
             "their content goes into the narrative",
         )
     if capability.supports_system("transaction"):
-        yield Check("transaction", "pass", "a plan is written whole or not at all")
+        yield Check("transaction offered", "pass", "a plan is written whole or not at all")
     else:
-        yield Check("transaction", "warn", "not offered", "written one by one, undone on failure")
+        yield Check("transaction offered", "warn", "not offered", "written one by one, undone on failure")
