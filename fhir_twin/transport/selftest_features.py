@@ -47,7 +47,6 @@ _FEATURES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
             "create ServiceRequest",
             "create RiskAssessment",
             "create Provenance",
-            "versions",
         ),
         "--write",
     ),
