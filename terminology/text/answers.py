@@ -16,6 +16,8 @@ from terminology.text.snomed import SnomedLinks
 _METHODS = {"canonical": "exact", "repair": "retrieval", "history": "retrieval", "import": "lexicon"}
 _BY_SOURCE = {"lexicon": "lexicon", "map": "map", "site": "lexicon"}
 _SEVENTH = "STVWXYMOEH"  # the chapters whose codes carry 7th characters
+_SHOWN = 5  # candidates that are shown at least, where the heading has so many codes
+_MANY = 40
 _FALL = 8  # how fast the probability of lower candidates falls with their score
 
 
@@ -93,7 +95,24 @@ class Answers:
         for place, leaf in enumerate(ranked.leaves[1:], start=2):
             share = (1.0 - probability) * max(0.0, min(1.0, leaf.score / best)) ** _FALL / place
             found.append(self._candidate(leaf, min(probability, share)))
+        if len(found) < _SHOWN:
+            found += self._kin(ranked, (1.0 - probability) / (4 * _SHOWN), _SHOWN - len(found))
         return tuple(found)
+
+    def _kin(self, ranked: Ranked, share: float, count: int) -> list[Candidate]:
+        """Other codes of the first answer's heading, the unspecified and the other ones first: what a person who
+        does not agree will most likely want to see."""
+        codes, first = self.ranker.index.codes, ranked.leaves[0]
+        parent = int(codes.parent[first.code])
+        if parent < 0:
+            return []
+        taken = {leaf.code for leaf in ranked.leaves}
+        leaves = [n for n in self.ranker.headings.leaves(parent)[:_MANY].tolist() if n not in taken]
+        leaves.sort(
+            key=lambda n: (not codes.display[n].lower().startswith(("unspec", "other")), abs(n - first.code))
+        )
+        score = max(0.0, min(leaf.score for leaf in ranked.leaves) - 0.3)
+        return [self._candidate(Leaf(n, score, int(codes.title[n]), parent), share) for n in leaves[:count]]
 
     def _candidate(self, leaf: Leaf, share: float) -> Candidate:
         codes = self.ranker.index.codes

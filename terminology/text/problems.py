@@ -30,6 +30,7 @@ Encoder = Callable[[Sequence[str]], "npt.ArrayLike"]
 _FAR = 0.45  # a term so far behind the best is not looked at
 _BROADER_COST = 0.06
 _IMPORT = SOURCES.index("import")  # terms of derived tables and imported releases: near, not equal
+_OTHER_SENSE = 0.15  # how far behind the first answer that of another sense may stand at best
 _CHEAP = 0.12  # what a token may cost and yet not count as a word of a name
 _WORTH = 0.35  # a weaker hit is not refined
 
@@ -88,12 +89,10 @@ class Ranker:
     def rank(self, original: str, tokens: Sequence[Token]) -> Ranked:
         """`tokens` are the raw tokens of the phrase, with their places in `original`, the text as typed."""
         readings = self.shorthand.readings(without_measures(tokens), original)
-        best: Ranked | None = None
-        for reading in readings:
-            ranked = self._reading(reading)
-            if best is None or _value(ranked) > _value(best):
-                best = ranked
-        assert best is not None
+        found = [self._reading(reading) for reading in readings]
+        best = max(found, key=_value)  # the first of equals
+        if len(found) > 1:
+            best = _with_others(best, found)
         if not best.leaves or best.leaves[0].score < _SURE:
             for reading in self._broader(readings[0]):
                 ranked = self._reading(reading)
@@ -239,6 +238,25 @@ def without_measures(tokens: Sequence[Token]) -> Sequence[Token]:
             keep.append(tokens[index])
             index += 1
     return keep if any(len(t) > 1 and t[0].isalpha() for t, _, _ in keep) else tokens
+
+
+def _with_others(best: Ranked, found: Sequence[Ranked]) -> Ranked:
+    """The best reading, with the first answers of the other senses behind its own first one: a person may know which
+    was meant."""
+    if not best.leaves:
+        return best
+    codes = {leaf.code for leaf in best.leaves}
+    top, others = best.leaves[0].score, []
+    for ranked in found:
+        for leaf in ranked.leaves[:1]:
+            if leaf.code not in codes:
+                codes.add(leaf.code)
+                score = min(leaf.score, top) - _OTHER_SENSE
+                others.append(replace(leaf, score=score))
+    if not others:
+        return best
+    rest = sorted((*best.leaves[1:], *others), key=lambda x: (-x.score, x.code))
+    return replace(best, leaves=(best.leaves[0], *rest[: _KEEP - 1]))
 
 
 def _value(ranked: Ranked) -> float:
