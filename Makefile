@@ -79,8 +79,9 @@ image:  ## the container image (needs a Docker engine)
 validate: $(STAMP)  ## the scientific checks, as a report with plots (out/validation/report.html)
 	$(BIN)/fhir-twin validate --out $(OUT)/validation
 
-docs: $(STAMP)  ## make the generated pages of docs/ anew (settings)
+docs: $(STAMP)  ## make the generated pages of docs/ anew (settings, inputs of equations)
 	$(BIN)/python docs/make_settings.py
+	$(BIN)/python docs/make_equations.py
 
 clean:  ## remove what was set up and built here
 	rm -rf $(VENV) build *.egg-info $(HAPI)/target $(OUT) .pytest_cache .mypy_cache .ruff_cache

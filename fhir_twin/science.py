@@ -27,6 +27,7 @@ from fhir_twin.dynamics.equations.equation import Equation, Result
 from fhir_twin.dynamics.equations.registry import EQUATIONS, calculate
 from fhir_twin.dynamics.forecast import LEVELS, Forecast
 from fhir_twin.dynamics.kalman import kalman_filter
+from fhir_twin.dynamics.recalibration import Recalibration, fit_recalibration
 from fhir_twin.dynamics.state_space import Dynamics
 from fhir_twin.errors import InvalidInput
 from fhir_twin.model.biomarker import BiomarkerSet
@@ -46,11 +47,13 @@ __all__ = [
     "Knowledge",
     "Loading",
     "Option",
+    "Recalibration",
     "Result",
     "Risks",
     "Robust",
     "Visits",
     "calculate",
+    "fit_recalibration",
     "forecast",
     "hazard_ratio",
     "kalman_filter",

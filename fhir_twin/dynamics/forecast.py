@@ -107,8 +107,8 @@ def _read(belief: Belief, have: Histories, weights: Array, *, measured: bool) ->
         for row, column in layout.offsets if measured else ():
             load[:, row, column] = have.away[:, row]
         load = np.repeat(load, regimes, axis=0)
-        each = np.einsum("pkm,pm->pk", load, mu).reshape(people, regimes, -1)
-        own = np.einsum("pkm,pmn,pkn->pk", load, p, load).reshape(people, regimes, -1)
+        each = np.einsum("pkm,pm->pk", load, mu).reshape(people, regimes, load.shape[1])
+        own = np.einsum("pkm,pmn,pkn->pk", load, p, load).reshape(people, regimes, load.shape[1])
         mean[:, a] = np.einsum("pr,prk->pk", weights, each)
         off = each - mean[:, a][:, None]
         variance[:, a] = np.einsum("pr,prk->pk", weights, own + off * off)
@@ -127,7 +127,7 @@ def _scores(
     scores = np.empty((*goal.shape, len(model.models), len(levels)))
     ages = people.age[:, None] + goal
     count, regimes = weights.shape
-    squares = np.einsum("pr,prk->pk", weights, done.squares.reshape(count, regimes, -1))
+    squares = np.einsum("pr,prk->pk", weights, done.squares.reshape(count, regimes, len(model.models)))
     tested = np.maximum(done.belief.seen[::regimes] - 1, 0)
     for i, m in enumerate(model.models):
         scale, df = own_scale(squares[:, i], tested[:, i], model.own_df)

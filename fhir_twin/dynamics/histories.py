@@ -69,7 +69,8 @@ def read_histories(
     people = replace(people, age=people.age + zero)
     drugs = _drugs(covariates.get("drugs", {}), model, zero)
     layout = build_layout(model, tuple(term for term, _ in drugs))
-    drift = np.array([ageing_rates(model.models, p.sex) for p in people.profiles])
+    rates = [ageing_rates(model.models, p.sex) for p in people.profiles]
+    drift = np.array(rates).reshape(len(t), len(keys))
     noise = visit_noise(model, people, t)
     shift, away = _settings(model, people)
     observed = np.log(y) - shift[:, None, :] - drift[:, None, :] * np.nan_to_num(t)[..., None]
@@ -132,11 +133,13 @@ def _arrays(times: ArrayLike, values: ArrayLike, at: ArrayLike, k: int) -> tuple
         raise InvalidInput("at: shape must be (times,) or (people, times)")
     if np.any(t[:, 1:] < t[:, :-1]):
         raise InvalidInput("times: must rise along each person's visits")
+    if np.isinf(t).any() or np.isinf(goal).any():
+        raise InvalidInput("times, at: must be finite; NaN pads")
     last = np.max(np.where(np.isnan(t), -np.inf, t), axis=1, initial=-np.inf)
     if np.isnan(goal).any() or np.any(goal < last[:, None] - 1e-9):
         raise InvalidInput("at: must not lie before the last visit")
-    if np.any(y <= 0):
-        raise InvalidInput("values: must be positive, in canonical units")
+    if np.any(y <= 0) or np.isinf(y).any():
+        raise InvalidInput("values: must be positive and finite, in canonical units")
     return t, y, goal
 
 
@@ -177,14 +180,14 @@ def _start(
         means += m
         covariances += c
         shares.append(w)
-    count = len(means)
+    count, m = len(means), layout.design.shape[1]
     belief = Belief(
-        np.array(means),
-        np.array(covariances),
+        np.array(means).reshape(count, m),
+        np.array(covariances).reshape(count, m, m),
         np.zeros(count),
         np.zeros((count, len(model.models)), dtype=np.int64),
     )
-    return belief, np.array(shares)
+    return belief, np.array(shares).reshape(len(shares), -1 if shares else 1)
 
 
 def _regimes(

@@ -45,7 +45,7 @@ def kalman_filter(
             return done
     parts = [
         Block(start, dynamics, design, visits, robust, trace, slice(i, min(i + BLOCK, people))).run()
-        for i in range(0, people, BLOCK)
+        for i in range(0, max(people, 1), BLOCK)
     ]
     belief = Belief(
         np.concatenate([p.belief.mean for p in parts]),

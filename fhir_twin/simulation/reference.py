@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fhir_twin.dynamics.prior import level_prior
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.intervention import Interventions, Outcomes
 from fhir_twin.model.scenario import CONTINUE, Choice, Scenario, Trajectory
@@ -50,8 +51,7 @@ def plain_twin(
         known.model(key)
     means, variances, points = [], [], list(extra)
     for model in known.models:
-        row = model.priors[0]
-        mean, sd = row.mean, row.sd
+        mean, sd = level_prior(model, profile, profile.age)
         if model.key in values:
             value = float(values[model.key])
             mean, sd = (np.log(value), spread) if model.scale == "log" else (value, spread * abs(value))

@@ -139,7 +139,7 @@ def _refusals(item: Input, values: Inputs, bad: Mask) -> list[Refusal]:
     missing = np.isnan(array) & ~bad
     if missing.any() and not item.optional:
         found.append(Refusal(item.name, "missing", f"{item.name} is not known", missing))
-    below, above = item.outside(array)
+    below, above = (mask & ~bad for mask in item.outside(array))
     if below.any():
         sign = "above" if item.open_low else "at least"
         found.append(
@@ -169,7 +169,7 @@ def _numbers(item: Input, given: Any) -> tuple[Array, Mask]:
         numbers = np.array(given, dtype=object)
         unread = np.vectorize(_float, otypes=[np.float64])
         numbers = unread(numbers) if numbers.size else numbers.astype(np.float64)
-    bad = np.isinf(numbers)
+    bad = np.isinf(numbers)  # what cannot be read as a number comes back as infinite
     if isinstance(given, str):
         bad = np.array(True)
     if item.kind == "flag":
@@ -178,7 +178,13 @@ def _numbers(item: Input, given: Any) -> tuple[Array, Mask]:
 
 
 def _float(value: Any) -> float:
-    return np.nan if value is None else float(value)
+    """NaN for None, infinity for what is no number (words are not read as numbers)."""
+    if value is None:
+        return np.nan
+    try:
+        return np.inf if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        return np.inf
 
 
 def _words(item: Input, given: Any) -> tuple[Array, Mask]:

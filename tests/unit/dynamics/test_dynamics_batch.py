@@ -15,6 +15,7 @@ from fhir_twin.dynamics.intervals import own_scale, quantile_scores, scaled
 from fhir_twin.dynamics.kalman import Belief, Filtered, Loading, Robust, Visits, kalman_filter
 from fhir_twin.dynamics.learn import learn_intervals, one_step
 from fhir_twin.dynamics.state_space import Dynamics
+from fhir_twin.errors import InvalidInput
 from mappings import Source
 
 KNOWN = load_biomarkers(Source())
@@ -165,3 +166,26 @@ def test_padding_warns_of_nothing_and_changes_nothing() -> None:
     plain = forecast(times, values, {"age": 50.0}, [3.0], biomarkers=("sbp",), known=KNOWN)
     wide = forecast(padded, more, {"age": 50.0}, [3.0], biomarkers=("sbp",), known=KNOWN)
     np.testing.assert_allclose(plain.quantiles, wide.quantiles, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("times", "values", "at", "words"),
+    [
+        ([[0.0, 1.0]], [[120.0, np.inf]], [2.0], "finite"),
+        ([[0.0, np.inf]], [[120.0, 120.0]], [2.0], "finite"),
+        ([[0.0, 1.0]], [[120.0, -1.0]], [2.0], "positive"),
+        ([[1.0, 0.0]], [[120.0, 120.0]], [2.0], "rise"),
+        ([[0.0, 1.0]], [[120.0, 120.0]], [0.5], "before the last visit"),
+    ],
+)
+def test_histories_that_cannot_be_are_named(
+    times: list[list[float]], values: list[list[float]], at: list[float], words: str
+) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        forecast(times, values, {}, at, biomarkers=("sbp",), known=KNOWN)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0)])
+def test_nobody_and_no_visits_are_no_error(shape: tuple[int, int]) -> None:
+    answer = forecast(np.zeros(shape), np.zeros(shape), {}, [1.0], biomarkers=("sbp",), known=KNOWN)
+    assert answer.quantiles.shape == (shape[0], 1, 1, 3) and not np.isnan(answer.quantiles).any()

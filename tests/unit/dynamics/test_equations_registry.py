@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,3 +121,18 @@ def test_unknown_equation_and_input_are_errors() -> None:
         calculate("tea_leaves")
     with pytest.raises(TypeError, match="unknown input mood"):
         calculate("bmi", weight=80, height=180, mood=1)
+
+
+def test_one_unreadable_entry_refuses_one_person() -> None:
+    answer = calculate("bmi", weight=[80.0, "heavy", None, [1]], height=180)
+    assert answer.value[0] > 20 and np.isnan(answer.value[1:]).all()
+    assert answer.reasons((1,)) == answer.reasons((3,)) == ("weight must be a number",)
+    assert answer.reasons((2,)) == ("weight is not known",)
+
+
+def test_the_page_of_inputs_is_current() -> None:
+    """docs/equation-inputs.md is made from the registry: run docs/make_equations.py after a change."""
+    folder = Path(__file__).parents[3] / "docs"
+    assert runpy.run_path(str(folder / "make_equations.py"))["page"]() == (
+        folder / "equation-inputs.md"
+    ).read_text("utf-8")
