@@ -7,13 +7,14 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from fhir_twin.errors import InvalidInput
 
 SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
-SIZE = 32 * 1024 * 1024
+SIZE = 16 * 1024 * 1024
 MAX_LINE = 16 * 1024 * 1024
+CHUNK = 1 << 20
 BOM = b"\xef\xbb\xbf"
 
 
@@ -33,8 +34,7 @@ class Range:
         return self.path.lower().endswith(".gz")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line: where it begins (in a gzip file: in the unpacked stream), its bytes without the line end, or the
     reason why it was not read (its bytes are then empty)."""
 
@@ -75,33 +75,98 @@ def cut(files: list[Path], size: int = SIZE) -> list[Range]:
 def lines(part: Range, max_line: int = MAX_LINE) -> Iterator[Line]:
     """The lines that begin inside the range. Blank lines are passed over, CRLF and a BOM are taken off; a line over
     `max_line` bytes, and a gzip file that breaks off, are said (Line.fault)."""
+    for start, pieces, fault in blocks(part, max_line):
+        at = start
+        for piece in pieces:
+            yield from _line(at, piece)
+            at += len(piece) + 1
+        if fault:
+            yield Line(at, b"", fault)
+
+
+class Block(NamedTuple):
+    """Raw pieces of a file between line ends, one after the other from byte `start` on; then perhaps a fault."""
+
+    start: int
+    pieces: list[bytes]
+    fault: str = ""
+
+
+def blocks(part: Range, max_line: int = MAX_LINE) -> Iterator[Block]:
+    """The same as `lines`, a chunk at a time and as it stands in the file (with blanks and CR): the fast way."""
     with _open(part) as stream:
         position = part.start if not part.packed else 0
         if position:
             stream.seek(position - 1)
             position += _skip(stream) - 1  # the line that began before us belongs to the range before
         limit = part.end if not part.packed else None
+        told = [position]
         try:
-            yield from _from(stream, position, limit, max_line)
+            yield from _split(stream, told, limit, max_line)
         except (EOFError, OSError, zlib.error):
-            yield Line(stream.tell(), b"", "the file breaks off or cannot be unpacked; the rest was not read")
+            yield Block(told[0], [], "the file breaks off or cannot be unpacked; the rest was not read")
 
 
-def _from(stream: IO[bytes], position: int, limit: int | None, max_line: int) -> Iterator[Line]:
-    while limit is None or position < limit:
-        data = stream.readline(max_line + 1)
-        if not data:
+def _split(stream: IO[bytes], told: list[int], limit: int | None, max_line: int) -> Iterator[Block]:
+    """Whole chunks are split at once; a line that crosses chunks is put together. told[0]: where the next line
+    begins."""
+    rest = b""  # the piece of a line that the last chunk ended with
+    while limit is None or told[0] < limit:
+        chunk = stream.read(CHUNK)
+        pieces = (rest + chunk).split(b"\n")
+        rest = pieces.pop() if chunk else b""
+        start = told[0]
+        size = sum(map(len, pieces)) + len(pieces)
+        if limit is not None and start + size > limit:
+            pieces = _within(pieces, limit - start)
+            size = limit - start  # the last line may end beyond the limit: nothing more is read
+        told[0] += size
+        yield from _bounded(start, pieces, max_line)
+        if not chunk:
             return
-        start, position = position, position + len(data)
-        if len(data) > max_line:
-            position += 0 if data.endswith(b"\n") else _skip(stream)
-            yield Line(start, b"", f"a line longer than {max_line} bytes was not read")
+        if len(rest) > max_line and (limit is None or told[0] < limit):
+            yield Block(told[0], [], _too_long(max_line))
+            told[0] += len(rest) + _skip(stream)
+            rest = b""
+
+
+def _within(pieces: list[bytes], room: int) -> list[bytes]:
+    """The pieces that begin within the next `room` bytes."""
+    begin = 0
+    for number, piece in enumerate(pieces):
+        if begin >= room:
+            return pieces[:number]
+        begin += len(piece) + 1
+    return pieces
+
+
+def _bounded(start: int, pieces: list[bytes], max_line: int) -> Iterator[Block]:
+    """The pieces as one block, broken where one is too long."""
+    if not pieces or max(map(len, pieces)) <= max_line:
+        yield Block(start, pieces)
+        return
+    kept: list[bytes] = []
+    at = start
+    for piece in pieces:
+        at += len(piece) + 1
+        if len(piece) <= max_line:
+            kept.append(piece)
             continue
-        if start == 0 and data.startswith(BOM):
-            data = data[len(BOM) :]
-        data = data.strip()
-        if data:
-            yield Line(start, data)
+        yield Block(start, kept, _too_long(max_line))
+        kept, start = [], at
+    yield Block(start, kept)
+
+
+def _line(start: int, data: bytes) -> tuple[Line, ...]:
+    """Without blanks, line end and BOM; nothing when it is blank."""
+    if start == 0 and data.startswith(BOM):
+        data = data[len(BOM) :]
+    data = data.strip()
+    return (Line(start, data),) if data else ()
+
+
+def _too_long(max_line: int) -> str:
+    return f"a line longer than {max_line} bytes was not read"
 
 
 def _skip(stream: IO[bytes]) -> int:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
-from fhir_twin.population.ranges import Line, Range, lines
+from fhir_twin.population.ranges import BOM, Block, Range, blocks
 
 SCHEMA = pa.schema(
-    [("patient", pa.string()), ("type", pa.string()), ("id", pa.string()), ("line", pa.binary())]
+    [("patient", pa.string()), ("type", pa.string()), ("id", pa.string()), ("line", pa.large_binary())]
 )
 FAULTS = pa.schema(
     [("file", pa.int32()), ("offset", pa.int64()), ("length", pa.int64()), ("reason", pa.string())]
@@ -36,11 +37,14 @@ READ = frozenset(
 )  # fmt: skip
 
 
-class _Reference(msgspec.Struct):
+Columns = tuple[list[str], list[str], list[str], list[bytes]]  # patient, type, id, line
+
+
+class _Reference(msgspec.Struct, gc=False):
     reference: str = ""
 
 
-class _Head(msgspec.Struct):
+class _Head(msgspec.Struct, gc=False):
     """Just enough of a resource to know whose it is."""
 
     kind: str = msgspec.field(name="resourceType", default="")
@@ -70,46 +74,72 @@ def bucket_of(patient: str, buckets: int) -> int:
 def rows(part: Range, buckets: int, out: Path) -> Shredded:
     """Write `out` (Arrow IPC file: batch b = bucket b, the last batch = shared rows) and `out`.faults. Files appear
     whole or not at all: doing it again is harmless."""
-    columns: list[tuple[list[str], list[str], list[str], list[bytes]]] = [
-        ([], [], [], []) for _ in range(buckets + 1)
-    ]
-    faults: list[tuple[int, int, int, str]] = []
-    places: dict[str, int] = {}
-    passed = 0
-    decode = _DECODE.decode
-    for line in lines(part):
-        if line.fault:
-            faults.append((part.file, line.offset, 0, line.fault))
-            continue
-        try:
-            head = decode(line.data)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            faults.append((part.file, line.offset, len(line.data), _reason(error, line)))
-            continue
-        kind = head.kind
-        if kind not in READ:
-            if kind:
-                passed += 1
+    sorter = _Sorter(part, buckets)
+    for block in blocks(part):
+        sorter.add(block)
+    _write(sorter.columns, out)
+    _write_faults(sorter.faults, out.with_suffix(".faults"))
+    return Shredded(sum(len(c[0]) for c in sorter.columns), sorter.passed, len(sorter.faults))
+
+
+class _Sorter:
+    """Lines into the columns of their bucket."""
+
+    def __init__(self, part: Range, buckets: int) -> None:
+        self.file = part.file
+        self.columns: list[Columns] = [([], [], [], []) for _ in range(buckets + 1)]
+        self.faults: list[tuple[int, int, int, str]] = []
+        self.passed = 0
+        self._places: dict[str, Columns] = {}
+
+    def add(self, block: Block) -> None:
+        decode, places = _DECODE.decode, self._places
+        for number, data in enumerate(block.pieces):
+            try:
+                head = decode(data)
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                if block.start == 0 and number == 0 and data.startswith(BOM):
+                    self.add(Block(len(BOM), [data[len(BOM) :]]))
+                elif data.strip():
+                    self._fault(block, number, _reason(data))
+                continue
+            patient = _owner(head)
+            place = places.get(patient) if head.kind in READ else None
+            if place is None:
+                place = self._new_place(head, patient, block, number)
+                if place is None:
+                    continue
+            place[0].append(patient)
+            place[1].append(head.kind)
+            place[2].append(head.id)
+            place[3].append(data if data[-1] == 125 else data.strip())  # 125 is a closing brace
+        if block.fault:
+            self.faults.append((self.file, _offset(block, len(block.pieces)), 0, block.fault))
+
+    def _new_place(self, head: _Head, patient: str, block: Block, number: int) -> Columns | None:
+        """The columns of a patient met for the first time; None (counted or quarantined) for what has none."""
+        if head.kind not in READ:
+            if head.kind:
+                self.passed += 1
             else:
-                faults.append(
-                    (part.file, line.offset, len(line.data), "not a FHIR resource: no resourceType")
-                )
-            continue
-        patient = _owner(head)
-        if not patient and kind != SHARED:
-            faults.append((part.file, line.offset, len(line.data), f"{kind}: about no patient"))
-            continue
-        place = buckets if not patient else places.get(patient, -1)
-        if place < 0:
-            place = places[patient] = bucket_of(patient, buckets)
-        p, t, i, d = columns[place]
-        p.append(patient)
-        t.append(kind)
-        i.append(head.id)
-        d.append(line.data)
-    _write(columns, out)
-    _write_faults(faults, out.with_suffix(".faults"))
-    return Shredded(sum(len(c[0]) for c in columns), passed, len(faults))
+                self._fault(block, number, "not a FHIR resource: no resourceType")
+            return None
+        if patient:
+            place = self.columns[bucket_of(patient, len(self.columns) - 1)]
+            self._places[patient] = place
+            return place
+        if head.kind == SHARED:
+            return self.columns[-1]
+        self._fault(block, number, f"{head.kind}: about no patient")
+        return None
+
+    def _fault(self, block: Block, number: int, reason: str) -> None:
+        self.faults.append((self.file, _offset(block, number), len(block.pieces[number]), reason))
+
+
+def _offset(block: Block, number: int) -> int:
+    """Where piece `number` begins in the file."""
+    return block.start + sum(len(p) + 1 for p in block.pieces[:number])
 
 
 def _owner(head: _Head) -> str:
@@ -119,33 +149,46 @@ def _owner(head: _Head) -> str:
     target = head.subject or head.patient or head.for_
     if target is None:
         return ""
-    text = target.reference.partition("/_history/")[0]
+    text = target.reference
+    if text.startswith("Patient/") and text.count("/") == 1:
+        return text[8:]
+    text = text.partition("/_history/")[0]
     parts = text.rsplit("/", 2)
     if len(parts) >= 2 and parts[-2] == "Patient":
         return parts[-1]
     return text.removeprefix("urn:uuid:") if text.startswith("urn:uuid:") else ""
 
 
-def _reason(error: Exception, line: Line) -> str:
+def _reason(data: bytes) -> str:
     """What is wrong, never what the line says."""
-    if isinstance(error, msgspec.ValidationError):
+    try:
+        _DECODE.decode(data)
+    except msgspec.ValidationError:
         return "an element has the wrong type"
-    if isinstance(error, RecursionError):
+    except RecursionError:
         return "nested too deep"
-    tail = line.data[-1:]
-    return "not JSON: cut short" if tail not in (b"}", b"]") else "not one JSON object"
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    return "not one JSON object" if data.rstrip()[-1:] in (b"}", b"]") else "not JSON: cut short"
 
 
-def _write(columns: list[tuple[list[str], list[str], list[str], list[bytes]]], out: Path) -> None:
+def _write(columns: list[Columns], out: Path) -> None:
     with Whole(out) as path, pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         for patient, kind, key, data in columns:
             arrays = [
                 pa.array(patient, pa.string()),
                 pa.array(kind, pa.string()),
                 pa.array(key, pa.string()),
-                pa.array(data, pa.binary()),
+                _binary(data),
             ]
             writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))
+
+
+def _binary(data: list[bytes]) -> pa.Array:
+    """One copy of all lines, and their offsets (64 bit: a packed file is one range, however large)."""
+    ends = np.cumsum(np.fromiter(map(len, data), dtype=np.int64, count=len(data)))
+    offsets = pa.py_buffer(np.concatenate([np.zeros(1, dtype=np.int64), ends]))
+    return pa.Array.from_buffers(pa.large_binary(), len(data), [None, offsets, pa.py_buffer(b"".join(data))])
 
 
 def _write_faults(faults: list[tuple[int, int, int, str]], out: Path) -> None:
