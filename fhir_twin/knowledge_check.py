@@ -17,39 +17,46 @@ from typing import Any
 from fhir_twin import assimilation, coding, recommendation, rules, simulation
 from fhir_twin.errors import KnowledgeError
 from fhir_twin.knowledge import load_knowledge
-from fhir_twin.model.check_digits import loinc_digit, snomed_digit
+from fhir_twin.knowledge_codes import check_codes
 from mappings import ROOT, Source
 
 _DOI = re.compile(r"10\.\d{4,9}/\S{1,200}\Z")
 _PMID = re.compile(r"\d{1,9}\Z")
 _URL = re.compile(r"https?://[^\s]{3,500}\Z")
-_LOINC = re.compile(r"\d{1,7}-\d\Z")
-_SNOMED = re.compile(r"\d{6,18}\Z")
 # Folders whose numbers reach advice: each file of them must carry evidence.
 NUMBERS = ("biomarkers", "interventions", "outcomes", "safety", "guidelines", "pharmacogenomics", "screening")
 
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeReport:
-    """faults: "folder/file: what". counts: what was found, for the user. version: the knowledge digest."""
+    """faults: "folder/file: what". notes: no faults, but worth knowing (codes that a loaded release calls inactive).
+    counts: what was found, for the user. version: the knowledge digest."""
 
     version: str
     faults: tuple[str, ...]
     counts: tuple[tuple[str, int], ...]
+    notes: tuple[str, ...] = ()
 
 
-def check_knowledge(overlay: Path | None = None, *, cache: Path | None = None) -> KnowledgeReport:
-    """All checks; never raises for a faulty file."""
+def check_knowledge(
+    overlay: Path | None = None, *, cache: Path | None = None, releases: Path | None = None
+) -> KnowledgeReport:
+    """All checks; never raises for a faulty file. releases: a folder of imported terminology releases, against which
+    the shipped codes are held."""
     source = Source(overlay=overlay)
     counts: Counter[str] = Counter()
     faults = [*_files(source, counts), *_rooms(source)]
+    codes = check_codes(source, releases)
+    faults += codes.faults
+    counts += codes.counts
     try:
         left_out = load_knowledge(overlay, cache).safety.left_out
     except KnowledgeError as error:
         faults.append(error.message)
     else:
         counts["safety rows left out of every plan (nobody has read their source)"] = len(left_out)
-    return KnowledgeReport(source.digest(), tuple(dict.fromkeys(faults)), tuple(sorted(counts.items())))
+    found = tuple(dict.fromkeys(faults))
+    return KnowledgeReport(source.digest(), found, tuple(sorted(counts.items())), tuple(codes.notes))
 
 
 def _rooms(source: Source) -> Iterator[str]:
@@ -80,7 +87,6 @@ def _files(source: Source, counts: Counter[str]) -> Iterator[str]:
                 counts["evidence rows"] += 1
                 counts["evidence rows verified"] += row.get("verified") is True
                 yield from (f"{where}: {fault}" for fault in _evidence_faults(row))
-            yield from (f"{where}: {fault}" for fault in _code_faults(table))
 
 
 def _evidence(value: Any) -> Iterator[dict[str, Any]]:
@@ -116,26 +122,3 @@ def _evidence_faults(row: dict[str, Any]) -> Iterator[str]:
     for key, pattern in (("doi", _DOI), ("pmid", _PMID), ("url", _URL)):
         if row.get(key) and not pattern.match(str(row[key])):
             yield f"{name}: {key} is malformed"
-
-
-def _code_faults(value: Any, key: str = "") -> Iterator[str]:
-    if isinstance(value, dict):
-        for inner_key, inner in value.items():
-            yield from _code_faults(inner, inner_key)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _code_faults(inner, key)
-    elif (
-        isinstance(value, str)
-        and "loinc" in key
-        and value
-        and not (_LOINC.match(value) and loinc_digit(value))
-    ):
-        yield f"{key} {value}: not a LOINC code (check digit)"
-    elif (
-        isinstance(value, str)
-        and key == "snomed"
-        and value
-        and not (_SNOMED.match(value) and snomed_digit(value))
-    ):
-        yield f"{key} {value}: not a SNOMED CT id (check digit)"

@@ -127,8 +127,16 @@ def _source(synonym: Synonym) -> str:
     return "import" if synonym.source.startswith(("MeSH:", "release:")) else "lexicon"
 
 
+# Categories whose 7th character is a digit (fetus, stage, attack ...); elsewhere eight signs can be a code of the list.
+_DIGITS = ("M1A", "H34", "H35", "H40", "R40", "E08", "E09", "E10", "E11", "E13", "O31", "O32", "O33", "O35", "O36", "O40",
+           "O41", "O60", "O64", "O69")  # fmt: skip
+
+
 def without_seventh(code: str) -> str:
-    """ "W19.XXXA" -> "W19", "S52.501A" -> "S52.501": the tabular list has no 7th characters of its own."""
-    if len(code) == 8 and code[3] == "." and code[0] in "STVWXYMO" and code[7].isalpha():
+    """ "W19.XXXA" -> "W19", "S52.501A" -> "S52.501", "H40.1190" -> "H40.119": the list has no 7th characters."""
+    if len(code) != 8 or code[3] != ".":
+        return code
+    seventh = code[7].isalpha() if code[0] in "STVWXYMO" else False
+    if seventh or (code[7].isdigit() and code[:3] in _DIGITS):
         return code[:7].rstrip("X").rstrip(".")
     return code
