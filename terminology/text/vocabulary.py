@@ -128,8 +128,30 @@ def _source(synonym: Synonym) -> str:
 
 
 # Categories whose 7th character is a digit (fetus, stage, attack ...); elsewhere eight signs can be a code of the list.
-_DIGITS = ("M1A", "H34", "H35", "H40", "R40", "E08", "E09", "E10", "E11", "E13", "O31", "O32", "O33", "O35", "O36", "O40",
-           "O41", "O60", "O64", "O69")  # fmt: skip
+_DIGITS = frozenset(
+    [
+        "M1A",
+        "H34",
+        "H35",
+        "H40",
+        "R40",
+        "E08",
+        "E09",
+        "E10",
+        "E11",
+        "E13",
+        "O31",
+        "O32",
+        "O33",
+        "O35",
+        "O36",
+        "O40",
+        "O41",
+        "O60",
+        "O64",
+        "O69",
+    ]
+)
 
 
 def without_seventh(code: str) -> str:
