@@ -6,6 +6,7 @@ put fakes. Time is an argument. One patient is never worked on twice at once (ID
 
 from __future__ import annotations
 
+import contextvars
 import secrets
 import threading
 import time
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from fhir_twin import log
 from fhir_twin.errors import Issue, TwinError
 from fhir_twin.knowledge import Knowledge
+from fhir_twin.model.audit import AuditNote
 from fhir_twin.model.chart import Chart
 from fhir_twin.model.decision import Change
 from fhir_twin.model.directory import PatientRow
@@ -118,11 +120,13 @@ class TwinService:
         *,
         label: str = LABEL,
         check: Callable[[], str] = lambda: "ready",
+        audit: Callable[[AuditNote], None] = lambda _: None,
     ) -> None:
         self.source = source
         self.sink = sink
         self.knowledge = knowledge
         self.check = check
+        self.audit = audit
         self._label = label
         self._busy: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -135,15 +139,20 @@ class TwinService:
         with self._alone(patient):
             try:
                 with _timed(seconds, "fetch"):
-                    fetched = self.source.fetch(patient)
+                    fetched = self._fetch(patient)
                 with _timed(seconds, "run"):
                     done = self._run(fetched, patient, as_of)
                 with _timed(seconds, "write"):
                     written = self._write(fetched.patient or patient, done, as_of, dry_run)
             except TwinError as error:
+                self.audit(
+                    AuditNote("read" if fetched is None else "operation", patient, "8", detail=error.code)
+                )
                 log.failure("patient.failed", error, patient=log.opaque(patient), code=error.code)
                 return Outcome(patient, "failed", done, fetched, None, error, seconds)
         state = _state(done, written, dry_run)
+        if written is not None and written.changed and not dry_run:
+            self.audit(wrote(fetched.patient or patient, written))
         log.event("patient.done", patient=log.opaque(patient), state=state, **seconds)
         return Outcome(patient, state, done, fetched, written, None, seconds)
 
@@ -214,14 +223,15 @@ class TwinService:
                 progress(outcome)
             return outcome
 
+        here = contextvars.copy_context()  # who acts, for the audit
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            yield from pool.map(work, patients)
+            yield from pool.map(lambda patient: here.copy().run(work, patient), patients)
 
     def run_whole(self, patient: str, as_of: datetime) -> tuple[Run, Resource, str]:
         """The run, the record it was made from, and the id of the patient that was really read (another one when the
         Patient was replaced). Nothing is written. Raises what reading or running gives cause for."""
         with self._alone(patient):
-            fetched = self.source.fetch(patient)
+            fetched = self._fetch(patient)
             done = run(
                 fetched.bundle,
                 self.knowledge,
@@ -232,6 +242,11 @@ class TwinService:
                 label=self._label,
             )
         return done, fetched.bundle, fetched.patient or patient
+
+    def _fetch(self, patient: str) -> Fetched:
+        fetched = self.source.fetch(patient)
+        self.audit(AuditNote("read", fetched.patient or patient, detail="record"))
+        return fetched
 
     def _run_or_say(self, patient: str, as_of: datetime, dry_run: bool) -> Outcome:
         """A bug of ours with one patient must not take the others' runs with it."""
@@ -245,7 +260,10 @@ class TwinService:
 
     def _write(self, patient: str, done: Run, as_of: datetime, dry_run: bool) -> Written | None:
         """None when there is nowhere to write to, or the patient's consent forbids it (CN-4: asked again here)."""
-        if self.sink is None or consent_refusal(done.chart.consents, as_of):
+        if self.sink is None:
+            return None
+        if consent_refusal(done.chart.consents, as_of):
+            self.audit(AuditNote("consent", patient, "4", detail="withheld"))
             return None
         return self.sink.write(patient, done.output, dry_run=dry_run)
 
@@ -255,6 +273,15 @@ class TwinService:
             lock = self._busy.setdefault(patient, threading.Lock())
         with lock:
             yield
+
+
+def wrote(patient: str, written: Written) -> AuditNote:
+    """The event of a plan written: which resources, created or updated."""
+    touched = tuple(
+        i.reference for i in written.items if i.action in ("create", "update", "cancel") and i.reference
+    )
+    new = all(i.action == "create" for i in written.items if i.reference in touched)
+    return AuditNote("create" if new else "update", patient, entities=touched, detail="plan")
 
 
 def moment_of(text: str) -> datetime:

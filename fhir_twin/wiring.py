@@ -122,7 +122,7 @@ def open_server(settings: Settings, *, patience: float = math.inf) -> FhirServer
     """A client of the FHIR server of `settings`; nothing is sent yet. patience: the most seconds for one answer."""
     if not settings.text("server"):
         raise InvalidInput("no FHIR server is named: --server URL or FHIR_TWIN_SERVER")
-    base, registered = _named(settings)
+    base, registered = named_server(settings)
     client = HttpClient(
         base,
         authorization=_authorization(settings) or _backend(settings, registered),
@@ -167,7 +167,7 @@ def key_folder(settings: Settings) -> Path:
     return settings.path("key_folder") or (settings.path("cache") or default_cache()) / "web" / "keys"
 
 
-def _named(settings: Settings) -> tuple[str, RegisteredServer | None]:
+def named_server(settings: Settings) -> tuple[str, RegisteredServer | None]:
     """(base, registration) of the server that the settings name by URL or by its name in the servers file."""
     given, registry = settings.text("server"), registry_of(settings)
     named = registry.named(given)

@@ -12,8 +12,9 @@ from fhir_twin.settings import Settings
 from fhir_twin.storage.store import Store, open_store
 from fhir_twin.storage.work import Limits
 from fhir_twin.transport.subscriber import Subscriber
-from fhir_twin.wiring import open_server
+from fhir_twin.wiring import named_server, open_server
 from fhir_twin.wiring_feeds import feed_bench
+from fhir_twin.worker.auditor import Auditor, AuditSender
 from fhir_twin.worker.circuit import Circuit
 from fhir_twin.worker.consent_now import consent_now
 from fhir_twin.worker.keeper import Keeper
@@ -62,11 +63,22 @@ def open_worker(
     }
     benches = [Bench(store.jobs, jobs, circuit), feed_bench(settings, store)]
     if service.sink is not None:
-        writing = WriteBack(
-            service.sink, lambda patient: consent_now(server, patient, store.database.clock())
-        )
-        benches.insert(0, Bench(store.outbox, {"plan": writing}, circuit))
+        sending: dict[str, Handler] = {
+            "plan": WriteBack(
+                service.sink,
+                lambda patient: consent_now(server, patient, store.database.clock()),
+                service.audit,
+            ),
+            "audit": AuditSender(server),
+        }
+        benches.insert(0, Bench(store.outbox, sending, circuit))
     return Worker(benches, threads=threads, told=told)
+
+
+def audit_of(settings: Settings, store: Store) -> Auditor:
+    """Who writes down every access to the server of `settings`."""
+    base, _ = named_server(settings)
+    return Auditor(store, base, send=settings.flag("send_audit"))
 
 
 def open_keeper(

@@ -6,11 +6,13 @@ Exit codes: 0 all done; 1 something failed (a patient, a check); 2 the call itse
 from __future__ import annotations
 
 import argparse
+import getpass
 import importlib
 import sys
 from pathlib import Path
 
 from fhir_twin import __version__, log
+from fhir_twin.actor import Actor, act_as
 from fhir_twin.errors import TwinError
 from fhir_twin.settings import OPTIONS, load_settings
 
@@ -20,6 +22,8 @@ COMMANDS = {
     "serve": ("serve", "start the HTTP service"),
     "queue": ("queue", "look at accepted work and what is to be sent; replay or skip dead letters"),
     "bulk": ("bulk", "export a population by Bulk Data, resumable, and bring an earlier export up to date"),
+    "audit": ("audit", "the access log: list, export, prove that nothing was changed"),
+    "erase": ("erase", "forget what is stored of a patient; retention"),
     "watch": ("watch", "follow a FHIR server: subscriptions or polling, twins moved, plans made again"),
     "worker": ("worker", "do accepted work and send what is waiting, until stopped"),
     "demo": ("demo", "start a sandbox with sample patients and the service, and run the main job"),
@@ -86,12 +90,21 @@ def settings_of(arguments: argparse.Namespace, *names: str) -> object:
     return load_settings(flags, file=getattr(arguments, "settings", None))
 
 
+def _login() -> str:
+    """Who calls the command, for the audit."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "unnamed"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code. Errors go to stderr in one line, without a stack trace."""
     argv = sys.argv[1:] if argv is None else argv
     command = next((word for word in argv if word in COMMANDS), "")
     try:
         arguments = build_parser(command).parse_args(argv)
+        act_as(Actor(f"{command} by {_login()}"))
         return int(arguments.run(arguments))
     except TwinError as error:
         print(f"fhir-twin: {error.message}", file=sys.stderr)

@@ -20,7 +20,7 @@ from fhir_twin.wiring import open_files, open_service
 
 SETTINGS = (
     "server", "token", "token_file", "basic_auth", "ca_bundle", "timeout", "retries", "rate", "page_size",
-    "threads", "post_search", "ai_label", "knowledge", "cache", "log_level",
+    "threads", "post_search", "ai_label", "knowledge", "cache", "store", "tenant", "log_level",
 )  # fmt: skip
 SEAMS = ("chart", "coded", "twin", "plan")
 
@@ -143,7 +143,12 @@ def _open(arguments: argparse.Namespace, settings: Settings) -> TwinService:
         return open_files(settings, arguments.bundle)
     if not settings.text("server"):
         raise InvalidInput("say where the patients are: --server URL, or --bundle FILE|DIR")
-    return open_service(settings)
+    service = open_service(settings)
+    if settings.text("store"):  # a store that is named keeps the audit of this run, too
+        from fhir_twin.wiring_work import audit_of, open_settings_store
+
+        service.audit = audit_of(settings, open_settings_store(settings))
+    return service
 
 
 def _patients(arguments: argparse.Namespace, service: TwinService) -> list[str]:

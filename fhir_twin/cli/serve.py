@@ -15,7 +15,7 @@ from fhir_twin.settings import OPTIONS, Settings, load_settings
 from fhir_twin.web import create_app
 from fhir_twin.wiring import open_library, open_service
 from fhir_twin.wiring_feeds import open_reception, with_feeds
-from fhir_twin.wiring_work import open_settings_store
+from fhir_twin.wiring_work import audit_of, open_settings_store
 
 NAMES = tuple(option.name for option in OPTIONS)
 
@@ -46,6 +46,7 @@ def open_app(settings: Settings) -> Any:
     gc.collect()
     gc.freeze()  # the knowledge lives as long as the process: looking through it again costs a quarter of a second
     store = open_settings_store(settings)
+    service.audit = audit_of(settings, store)
     reception = None
     if settings.flag("feeds"):
         service, reception = with_feeds(service, store), open_reception(settings, store)

@@ -14,7 +14,7 @@ from fhir_twin.settings import load_settings
 from fhir_twin.storage.desk import Desk
 from fhir_twin.wiring import open_service
 from fhir_twin.wiring_feeds import with_feeds
-from fhir_twin.wiring_work import open_settings_store, open_worker
+from fhir_twin.wiring_work import audit_of, open_settings_store, open_worker
 
 SETTINGS = (
     "server", "token", "token_file", "basic_auth", "ca_bundle", "timeout", "retries", "retry_budget", "rate",
@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     log.set_up(settings.text("log_level"))
     store = open_settings_store(settings)
     service = with_feeds(open_service(settings, wait_for_server=True), store)
+    service.audit = audit_of(settings, store)
     worker = open_worker(settings, service, store, threads=max(1, arguments.at_once))
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -170,6 +170,19 @@ class Desk:
             mine = sa.and_(t.c.tenant == self.queue.tenant, t.c.lane == lane)
             return int(connection.execute(sa.delete(t).where(mine)).rowcount)
 
+    def erase_mentions(self, patient: str, tx: Connection) -> int:
+        """Finished notifications whose body speaks of this patient (they stand in the lane of their subscription)."""
+        t = self._table
+        done = sa.and_(
+            t.c.tenant == self.queue.tenant, t.c.kind == "notice", t.c.state.in_(("done", "dead", "skipped"))
+        )
+        word = f'"Patient/{patient}"'.encode(), f'/Patient/{patient}"'.encode()
+        rows = tx.execute(sa.select(t.c.id, t.c.body).where(done))
+        ids = [int(r.id) for r in rows if any(w in bytes(r.body) for w in word)]
+        for i in range(0, len(ids), 500):
+            tx.execute(sa.delete(t).where(t.c.id.in_(ids[i : i + 500])))
+        return len(ids)
+
     def idle(self) -> bool:
         """Nothing is ready or running (what waits for its time, or is blocked, does not count)."""
         t = self._table

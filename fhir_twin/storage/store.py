@@ -17,8 +17,11 @@ from pathlib import Path
 from sqlalchemy.engine import Connection
 
 from fhir_twin.errors import InvalidInput
+from fhir_twin.storage.audit import AuditTrail
 from fhir_twin.storage.cursors import Cursors
 from fhir_twin.storage.database import Database
+from fhir_twin.storage.desk import Desk
+from fhir_twin.storage.made import MadeShelf
 from fhir_twin.storage.queue import Queue
 from fhir_twin.storage.records import RecordShelf
 from fhir_twin.storage.schema import JOB, OUTBOX
@@ -33,7 +36,7 @@ _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 class Store:
     """jobs: work accepted from outside, and what follows from it. outbox: what is to be written to the server. twins:
     what is kept of patients between two results. subscriptions: ours on the server. cursors: up to where we
-    read. records: what feeds (HL7 v2, C-CDA) said."""
+    read. records: what feeds (HL7 v2, C-CDA) said. audit: who looked at or changed what."""
 
     database: Database
     tenant: str
@@ -43,9 +46,22 @@ class Store:
     subscriptions: SubscriptionBook
     cursors: Cursors
     records: RecordShelf
+    audit: AuditTrail
 
     def close(self) -> None:
         self.database.close()
+
+    def erase_patient(self, patient: str) -> dict[str, int]:
+        """Everything kept of a patient but the audit; rows by kind. The audit holds no clinical value, and the law
+        asks for it."""
+        lane = f"Patient/{patient}"
+        with self.database.write() as tx:
+            found = {"twin": int(self.twins.erase(patient, tx))}
+            found["record"] = self.records.erase(patient, tx)
+            for name, queue in (("jobs", self.jobs), ("outbox", self.outbox)):
+                found[name] = Desk(queue).erase(lane, tx) + Desk(queue).erase_mentions(patient, tx)
+        found["made"] = MadeShelf(self.database, self.tenant).erase(patient)
+        return found
 
     def forget_twin(self, patient: str, tx: Connection) -> None:
         """The twin alone (the record is not to be used, or there is nothing to go on from)."""
@@ -75,6 +91,7 @@ def open_store(
         SubscriptionBook(database, tenant),
         Cursors(database, tenant),
         RecordShelf(database, tenant),
+        AuditTrail(database, tenant),
     )
     return Store(database, tenant, jobs, outbox, *kept)
 

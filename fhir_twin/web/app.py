@@ -15,6 +15,7 @@ from flask import Flask, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from fhir_twin import log
+from fhir_twin.actor import Actor, act_as
 from fhir_twin.errors import InvalidInput, Issue, LoginRequired, TwinError
 from fhir_twin.intake.reception import Reception
 from fhir_twin.service import TwinService
@@ -130,6 +131,7 @@ def _loopback(host: str) -> bool:
 def _admit(key: str, here: bool) -> None:
     """With a key set, every route but health and metadata wants it, as `X-API-Key` or a bearer token."""
     g.run_id = secrets.token_hex(6)
+    act_as(Actor("api-key" if key else "local", request=g.run_id))
     if (request.endpoint or "") in PATIENT_FACE:
         facade_access.admit(key, here)
         return

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 
+from fhir_twin.actor import Actor, act_as
 from fhir_twin.errors import LoginRequired
 from fhir_twin.model.registered import RegisteredServer
 from fhir_twin.model.scopes import NEEDED_TO_PLAN, READ_TYPES, Granted, read_scopes
@@ -108,6 +109,8 @@ def _smart(tag: str, value: dict[str, Any], ends: datetime, state: WebState) -> 
     settings: Settings = current_app.extensions["fhir-twin"]["settings"]
     writes = server.write and settings.flag("write")
     features, denied = judge_scopes(granted, writes=writes)
+    person = str(value.get("user") or "")
+    act_as(Actor(person or "a session without a name", person, request=str(g.get("run_id", ""))))
     key = (tag, str(value["scope"]))
     service = open_services().get(key)
     if service is None:
@@ -154,7 +157,8 @@ def _service(
         client, page_size=settings.integer("page_size"), threads=settings.integer("threads")
     )
     sink = PlanWriter(client) if writes else None
-    return TwinService(source, sink, own.knowledge, label=settings.text("ai_label"), check=client.ping)
+    label = settings.text("ai_label")
+    return TwinService(source, sink, own.knowledge, label=label, check=client.ping, audit=own.audit)
 
 
 def judge_scopes(granted: Granted, *, writes: bool = True) -> tuple[frozenset[Feature], dict[Feature, str]]:
