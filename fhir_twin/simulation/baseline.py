@@ -185,6 +185,8 @@ def _given(inputs: tuple[Input, ...], twin: Twin) -> tuple[dict[str, Any], list[
         if item.kind == "choice":
             continue
         value = FACTS[item.name](profile) if item.name in FACTS else _measured(twin, _biomarker(item.name))
+        if item.name == "age" and value is not None and item.high < value < item.high + 1.0:
+            value = item.high  # "30 to 79" counts completed years: 79 and a half is 79
         given[item.name] = value
         if value is None and not item.optional:
             missing.append(item.name)

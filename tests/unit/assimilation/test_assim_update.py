@@ -29,13 +29,19 @@ KINDS = [
 ]  # fmt: skip
 
 
+SETTINGS = ("office", "home", "ambulatory", "inpatient", "unknown")
+
+
 def series(count: int = 40, seed: int = 1) -> list[CodedMeasurement]:
     rng = random.Random(seed)
     found = []
     for i in range(count):
         loinc, unit, centre = KINDS[rng.randrange(len(KINDS))]
         value = round(centre * rng.uniform(0.85, 1.15), 2)
-        found.append(measured(f"o{i}", loinc, value, unit, at(2019) + timedelta(days=55 * i)))
+        where = SETTINGS[i % len(SETTINGS)] if unit == "mm[Hg]" else "unknown"
+        if unit == "mg/g" and i % 2:
+            loinc = "14958-3"  # timed urine has its own noise
+        found.append(measured(f"o{i}", loinc, value, unit, at(2019) + timedelta(days=55 * i), setting=where))
     return found
 
 

@@ -207,6 +207,15 @@ def test_no_absolute_risk_where_another_condition_decides(
     assert option.biomarker_changes and option.relative
 
 
+def test_ages_are_completed_years(make_twin: MakeTwin, run: Run) -> None:
+    """79 and a half is 79, within PREVENT's 30 to 79; 80 is not; 29 and a half is not 30."""
+    found = {}
+    for age in (79.0, 79.5, 80.0, 29.5):
+        (now,) = run(make_twin(age=age))
+        found[age] = next((r.probability for r in now.risks if r.outcome == "cvd"), None)
+    assert found[79.5] == found[79.0] and found[80.0] is None and found[29.5] is None
+
+
 def test_kidney_failure_leaves_out_those_who_die_first(
     make_twin: MakeTwin, run: Run, outcomes: Outcomes
 ) -> None:
