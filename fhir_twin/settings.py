@@ -93,8 +93,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("key_folder", "path", "", "Folder of our signing keys for SMART logins (default: in the cache folder)"),
     Option("secret_key", "str", "", "Key that seals sessions and tokens; several: newest first, by comma", secret=True),
     Option("secret_key_file", "path", "", "File with such keys, one a line (default: one made in the cache folder)"),
-    Option("session_store", "str", "", "SQLAlchemy URL for sessions and feedback (default: a file in the cache folder)",
-           secret=True),
+    Option("session_store", "str", "", "Database URL for sessions and feedback (default: `store` if it is PostgreSQL, "
+           "else a file in the cache folder)", secret=True),
     Option("session_idle", "int", 900, "Seconds without a request after which a session ends", minimum=60),
     Option("session_hours", "float", 12.0, "Hours after which a session ends in any case", minimum=0.1, maximum=168),
     Option("frame_ancestors", "str", "", "Origins of EHRs that may show the page in a frame, separated by blanks"),

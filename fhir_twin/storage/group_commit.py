@@ -71,8 +71,9 @@ def _insert(connection: Connection, job: _Job) -> bool:
     """Within the batch each job stands alone: what is refused is taken back to its beginning."""
     made: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name].insert(job.table)
     step = connection.begin_nested()
-    for row in job.rows:
-        if connection.execute(made.on_conflict_do_nothing(), row).rowcount != 1:
+    own = next(iter(job.table.primary_key.columns))
+    for row in job.rows:  # what comes back was inserted; row counts are not told by every driver
+        if connection.execute(made.on_conflict_do_nothing().returning(own), row).first() is None:
             step.rollback()
             return False
     step.commit()

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, g, render_template, request
+from flask import Flask, Response, current_app, g, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
 
 from fhir_twin import log
 from fhir_twin.actor import Actor, act_as
@@ -21,6 +22,7 @@ from fhir_twin.intake.reception import Reception
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
 from fhir_twin.storage.store import Store
+from fhir_twin.transport.no_server import NoServer
 from fhir_twin.web import (
     api,
     cds_hooks,
@@ -128,19 +130,30 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def _admit(key: str, here: bool) -> None:
-    """With a key set, every route but health and metadata wants it, as `X-API-Key` or a bearer token."""
+def _admit(key: str, here: bool) -> BaseResponse | None:
+    """With a key set, every route but health and metadata wants it, as `X-API-Key` or a bearer token. A browser that
+    comes to the front page without one is sent to log in at a registered server."""
     g.run_id = secrets.token_hex(6)
     act_as(Actor("api-key" if key else "local", request=g.run_id))
     if (request.endpoint or "") in PATIENT_FACE:
         facade_access.admit(key, here)
-        return
+        return None
+    own: TwinService = current_app.extensions["fhir-twin"]["service"]
+    if not key and request.endpoint == "pages.index" and isinstance(own.source, NoServer):
+        return redirect(url_for("smart.login"), 303)
     if not key or request.endpoint in OPEN_ROUTES or request.blueprint in OWN_GUARD:
-        return
+        return None
     if "tag" in (request.view_args or {}):
-        return  # addresses of a session ask for the session (session.session_page)
+        return None  # addresses of a session ask for the session (session.session_page)
     if not _key_given(key):
+        if request.endpoint == "pages.index" and request.method == "GET" and _logins():
+            return redirect(url_for("smart.login"), 303)
         raise LoginRequired("this service wants its API key: X-API-Key, or Authorization: Bearer")
+    return None
+
+
+def _logins() -> bool:
+    return bool(current_app.extensions["fhir-twin"]["smart"].registry.servers)
 
 
 def _key_given(key: str) -> bool:

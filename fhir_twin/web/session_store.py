@@ -28,6 +28,7 @@ from terminology.build import default_cache
 KIND = "session"
 COOKIE = "fhir_twin_session"
 _TAG = re.compile(r"[A-Za-z0-9_-]{8,32}\Z")
+_SWEEP_EVERY = 600  # seconds between two clean-ups of what has expired
 _TOUCH_EVERY = 30  # seconds; a row is not written at every request
 
 
@@ -47,9 +48,16 @@ def web_state() -> WebState:
             settings: Settings = kept["settings"]
             keys = read_keys(settings.text("secret_key"), settings.path("secret_key_file"))
             folder = (settings.path("cache") or default_cache()) / "web"
-            kept["web_state"] = open_web_state(settings.text("session_store"), folder, keys)
+            shared = settings.text("store") if settings.text("store").startswith("postgres") else ""
+            kept["web_state"] = open_web_state(settings.text("session_store") or shared, folder, keys)
         state: WebState = kept["web_state"]
-        return state
+        now = time.time()
+        due = now - kept.get("swept", 0.0) > _SWEEP_EVERY
+        if due:
+            kept["swept"] = now
+    if due:
+        log.event("web.sweep", rows=state.sweep(now=now))
+    return state
 
 
 def make_session(value: dict[str, Any], *, ends: float | None = None) -> Ticket:

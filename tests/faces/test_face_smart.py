@@ -14,6 +14,7 @@ import requests
 from ehr_peer import Client, Ehr, Quirks, ehr, query_of
 from werkzeug.serving import make_server
 
+from fhir_twin.errors import TwinError
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.sandbox.stories import load_bundles, stories
 from fhir_twin.settings import load_settings
@@ -469,3 +470,35 @@ def test_cookies_for_a_frame(serve: Served, stock: Callable[[Ehr], Ehr]) -> None
         policy = answer.headers["Content-Security-Policy"]
         assert "frame-ancestors https://ehr.example.org" in policy
         assert query_of(answer.headers["Location"])["redirect_uri"] == f"{base}/callback"
+
+
+def test_below_a_path_and_without_a_server_of_its_own(tmp_path: Path, all_knowledge: Knowledge) -> None:
+    """Behind a proxy at https://host/twin, which takes the path off or not; the front page leads to a login."""
+    path = tmp_path / "servers.toml"
+    path.write_text('[[server]]\nname = "a"\nbase = "http://127.0.0.1:9/fhir"\nclient_id = "c"\n', "utf-8")
+    options = {
+        "servers_file": str(path),
+        "cache": str(tmp_path),
+        "public_url": "https://x.example/twin",
+        "api_key": "k" * 20,
+    }
+    settings = load_settings(options, {})
+    client = create_app(open_service(settings, all_knowledge), settings).test_client()
+    for prefix in ("", "/twin"):
+        front = client.get(f"{prefix}/", headers=HTML)
+        assert front.headers["Location"] == "/twin/smart/login"
+        assert client.get(f"{prefix}/smart/login").status_code == 200
+    assert client.get("/twin/api/patients").status_code == 401
+    assert client.get("/cds-services").json["services"]
+    assert client.get("/smart/login").headers["Strict-Transport-Security"]
+
+
+def test_a_service_that_others_reach_needs_an_https_address(tmp_path: Path, all_knowledge: Knowledge) -> None:
+    """A14: redirect URIs and audiences are built from public_url, never from a Host header."""
+    path = tmp_path / "servers.toml"
+    path.write_text('[[server]]\nname = "a"\nbase = "https://a.example/fhir"\nclient_id = "c"\n', "utf-8")
+    for options in ({"host": "0.0.0.0", "api_key": "k" * 20}, {"public_url": "http://x.example", "api_key": "k" * 20},
+                    {"public_url": "https://x.example"}):  # fmt: skip
+        settings = load_settings({"servers_file": str(path), "cache": str(tmp_path), **options}, {})
+        with pytest.raises(TwinError):
+            create_app(open_service(settings, all_knowledge), settings)

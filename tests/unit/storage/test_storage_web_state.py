@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fhir_twin.errors import InvalidInput, LoginRequired
+from fhir_twin.storage.feedback import Feedback, FeedbackStore
 from fhir_twin.storage.open_web import open_web_state
 from fhir_twin.storage.sealing import Sealer, own_key, read_keys
 from fhir_twin.storage.web_state import WebState
@@ -16,8 +18,12 @@ KEY = "a-key-of-enough-length"
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> WebState:
-    return open_web_state("", tmp_path, (KEY,))
+def state(tmp_path: Path, store_url: str) -> Iterator[WebState]:
+    """On both kinds of database."""
+    url = store_url if "://" in store_url else f"sqlite:///{store_url}"
+    opened = open_web_state(url, tmp_path, (KEY,))
+    yield opened
+    opened.engine.dispose()
 
 
 def test_a_value_is_taken_once_however_many_ask(state: WebState) -> None:
@@ -52,6 +58,27 @@ def test_values_expire_and_are_swept(state: WebState) -> None:
     state.put_many("card", [("1", {}), ("2", {})], now=0, expires=10)
     assert not state.put_many("card", [("3", {}), ("2", {})], now=0, expires=10)
     assert state.get("card", "3", now=1) is None, "all or none"
+
+
+def test_feedback_is_stored_once(state: WebState) -> None:
+    """D10."""
+    store = FeedbackStore(state.engine, state.sealer)
+    given = Feedback(
+        "c", "overridden", "2026-01-01T00:00:00Z", "i", "s", store.subject_of("b", "p"), ("a:1", "b:2")
+    )
+    assert store.add(given, now=100)
+    assert not store.add(given, now=200)
+    assert store.answered(("b",), "p", since=0) == {"a:1": 100.0, "b:2": 100.0}
+    assert store.answered(("b",), "p", since=100) == {}
+    assert store.answered(("b",), "q", since=0) == {}
+    assert store.all()[0]["detail"] == {}
+
+
+def test_a_url_of_another_kind_is_refused_without_its_password(tmp_path: Path) -> None:
+    for url in ("mysql://u:secret@h/d", "nonsense", "postgresql://u:secret@:x/"):
+        with pytest.raises(InvalidInput) as caught:
+            open_web_state(url, tmp_path, (KEY,))
+        assert "secret" not in caught.value.message
 
 
 def test_names_and_values_are_not_readable(tmp_path: Path) -> None:
