@@ -77,7 +77,7 @@ _FEATURES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
         "--bulk",
     ),
     (
-        "CDS Hooks",
+        "The CDS Hooks service that was asked",
         ("CDS Hooks discovery",),
         ("CDS cards", "CDS CORS", "CDS prefetch", "CDS login"),
         "--hooks",

@@ -11,7 +11,7 @@ from fhir_twin.transport.selftest import Check, State
 from fhir_twin.transport.selftest_features import Feature
 
 _ORDER: tuple[State, ...] = ("fail", "warn", "not offered", "pass")
-_WORDS = {"fail": "fails", "warn": "works with a loss", "not offered": "not offered", "pass": "passes"}
+_WORDS = {"fail": "fail", "warn": "work with a loss", "not offered": "not offered", "pass": "pass"}
 
 
 def junit(checks: Sequence[Check], server: str) -> bytes:
