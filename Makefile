@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 HAPI_PORT ?= 8090
 HAPI := tests/hapi/server
 OUT ?= out
+ROUNDS ?= 2000
+SECONDS ?= 120
 
 .PHONY: chaos tx-tests validate help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
 
@@ -44,6 +46,16 @@ knowledge: $(STAMP)  ## check every knowledge file: keys, codes, ranges, citatio
 fix: $(STAMP)  ## format, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: $(STAMP)  ## long fuzzing of readers and API (ROUNDS=2000 SECONDS=120); see tests/fuzz/README.md
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,peers,fuzz]'
+	FHIR_TWIN_FUZZ=$(ROUNDS) $(BIN)/python -m pytest -q tests/unit/intake tests/unit/fhir tests/faces/test_face_openapi.py
+	@for reader in hl7v2 mllp ccda fhir_json fhir_xml; do echo "== $$reader"; \
+	  $(BIN)/python tests/fuzz/fuzz_readers.py $$reader -max_total_time=$(SECONDS) -max_len=4096 || exit 1; done
+
+peers: $(STAMP)  ## cross tests with other people's clients, from PyPI and npm (Node.js for the latter)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,peers]'
+	FHIR_TWIN_PEERS=1 $(BIN)/python -m pytest -q -rs tests/peers tests/faces/test_face_openapi.py
 
 golden: $(STAMP)  ## rewrite the reference simulations under version control; read the diff before you commit it
 	$(BIN)/python tests/science/test_science_reference.py

@@ -176,7 +176,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 # Environment names of ours that are no options: the settings file itself, and switches of the test suite.
-_RESERVED = frozenset({"SETTINGS", "SHARED", "HAPI_URL", "GOLDEN", "KILLS"})
+_RESERVED = frozenset({"SETTINGS", "SHARED", "HAPI_URL", "GOLDEN", "FUZZ", "PEERS", "KILLS"})
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:

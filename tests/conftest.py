@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from postgres_server import PostgresServer, binaries
 
 from fhir_twin.storage.database import Database
+
+# `make fuzz`: the property tests run for longer than in the suite.
+if rounds := os.environ.get("FHIR_TWIN_FUZZ"):
+    settings.register_profile("fuzz", max_examples=int(rounds), deadline=None)
+    settings.load_profile("fuzz")
 
 
 @pytest.fixture(scope="session")

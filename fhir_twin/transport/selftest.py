@@ -191,8 +191,9 @@ def _errors(server: FhirServer, _: ServerCapability) -> Check:
 
 
 # Ids of the check list (interop.md) of the checks of this module.
-_IDS = {"connection": "F00", "FHIR version": "F0", "paging": "F1", "counts": "F1b", "batch": "F9", "POST _search": "F8d",
-        "unknown parameters": "F8", "errors": "F4", "writing": "E8", "write CarePlan": "E8", "write the rest": "E8a",
+_IDS = {"connection": "F00", "FHIR version": "F0", "paging": "F1", "counts": "F1b", "batch": "F9",
+        "POST _search": "F8d",        "unknown parameters": "F8", "errors": "F4",
+        "writing": "E8", "write CarePlan": "E8", "write the rest": "E8a",
         "transaction offered": "E9a"}  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from fhir_twin.web import (
     facade_made,
     headers,
     messages,
+    openapi,
     operations,
     page_setup,
     pages,
@@ -54,7 +55,7 @@ PATIENT_FACE = frozenset(
     {"made.read", "made.search", "made.unwritten", "operations.twin", "operations.simulate", "operations.plan",
      "operations.unknown", "async.status", "async.forget", "facade.apply"}
 )  # fmt: skip
-OPEN_ROUTES = frozenset({"api.health", "api.metadata", "static"})
+OPEN_ROUTES = frozenset({"openapi.openapi", "api.health", "api.metadata", "static"})
 
 
 def create_app(
@@ -108,6 +109,7 @@ def create_app(
         app.register_blueprint(face.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(messages.blueprint)
+    app.register_blueprint(openapi.blueprint)
     app.register_blueprint(subscriptions.blueprint)
     app.register_blueprint(smart_launch.blueprint)
     app.register_blueprint(smart_pick.blueprint)
