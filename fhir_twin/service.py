@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from fhir_twin import log
 from fhir_twin.errors import Issue, TwinError
+from fhir_twin.fhir.moments import moment_of as moment_of
 from fhir_twin.knowledge import Knowledge
-from fhir_twin.model.audit import AuditNote
+from fhir_twin.model.audit import AuditNote, wrote
 from fhir_twin.model.chart import Chart
 from fhir_twin.model.decision import Change
 from fhir_twin.model.directory import PatientRow
@@ -273,25 +274,6 @@ class TwinService:
             lock = self._busy.setdefault(patient, threading.Lock())
         with lock:
             yield
-
-
-def wrote(patient: str, written: Written) -> AuditNote:
-    """The event of a plan written: which resources, created or updated."""
-    touched = tuple(
-        i.reference for i in written.items if i.action in ("create", "update", "cancel") and i.reference
-    )
-    new = all(i.action == "create" for i in written.items if i.reference in touched)
-    return AuditNote("create" if new else "update", patient, entities=touched, detail="plan")
-
-
-def moment_of(text: str) -> datetime:
-    """The as_of that an ISO 8601 text means: a date alone is its end, in UTC, so that the whole day is looked at.
-
-    A time without an offset stays without one. Raises ValueError when `text` is no such date."""
-    when = datetime.fromisoformat(text)
-    if len(text) <= 10:
-        return when.replace(hour=23, minute=59, second=59, tzinfo=UTC)
-    return when
 
 
 def _state(done: Run, written: Written | None, dry_run: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal
 
 Precision = Literal["year", "month", "day", "time"]
@@ -102,3 +102,13 @@ def birth_date(text: str | None) -> tuple[date, Literal["year", "month", "day"]]
         return date(int(found[1]), int(found[2] or 1), int(found[3] or 1)), precision
     except ValueError:
         return None
+
+
+def moment_of(text: str) -> datetime:
+    """The as_of that an ISO 8601 text means: a date alone is its end, in UTC, so that the whole day is looked at.
+
+    A time without an offset stays without one. Raises ValueError when `text` is no such date."""
+    when = datetime.fromisoformat(text)
+    if len(text) <= 10:
+        return when.replace(hour=23, minute=59, second=59, tzinfo=UTC)
+    return when

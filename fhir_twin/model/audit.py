@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fhir_twin.model.written import Written
+
 What = Literal[
     "read", "search", "create", "update", "delete", "operation", "consent", "disclose", "export", "erase"
 ]
@@ -23,3 +25,12 @@ class AuditNote:
     entities: tuple[str, ...] = ()
     query: str = ""
     detail: str = ""
+
+
+def wrote(patient: str, written: Written) -> AuditNote:
+    """The event of a plan written: which resources, created or updated."""
+    touched = tuple(
+        i.reference for i in written.items if i.action in ("create", "update", "cancel") and i.reference
+    )
+    new = all(i.action == "create" for i in written.items if i.reference in touched)
+    return AuditNote("create" if new else "update", patient, entities=touched, detail="plan")

@@ -92,8 +92,7 @@ _RETRIES = RetryPolicy()
 
 
 class HttpClient:
-    """Speaks to one base URL. Thread-safe; close() when done. `clock` is monotonic, `now` Unix time; both and
-    `sleep` and `random` are arguments so that tests need not wait."""
+    """Speaks to one base URL. Thread-safe; close() when done. `clock` is monotonic, `now` Unix time."""
 
     def __init__(
         self,
@@ -120,8 +119,8 @@ class HttpClient:
         self._retry = retry
         self._pace = Pace(rate, clock, sleep)
         self._on_wait = on_wait
-        self._clock, self._now, self._sleep, self._random = clock, now, sleep, random
-        self.clock = clock
+        self.clock = self._clock = clock
+        self._now, self._sleep, self._random = now, sleep, random
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
         self._guard = threading.Lock()

@@ -13,9 +13,9 @@ import orjson
 from fhir_twin import log
 from fhir_twin.errors import InvalidInput
 from fhir_twin.fhir.parse import parse_json
-from fhir_twin.model.audit import AuditNote
+from fhir_twin.model.audit import AuditNote, wrote
 from fhir_twin.model.plain import to_plain
-from fhir_twin.service import Sink, wrote
+from fhir_twin.service import Sink
 from fhir_twin.storage.work import Work
 from fhir_twin.worker.loop import Finish
 
