@@ -98,6 +98,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("session_idle", "int", 900, "Seconds without a request after which a session ends", minimum=60),
     Option("session_hours", "float", 12.0, "Hours after which a session ends in any case", minimum=0.1, maximum=168),
     Option("frame_ancestors", "str", "", "Origins of EHRs that may show the page in a frame, separated by blanks"),
+    Option("rate_limit", "float", 0.0, "Most requests a minute of one caller, per process (0: no limit)", minimum=0),
+    Option("tenants", "path", "", "Folder of settings files, one for each FHIR server: served under /t/NAME"),
     Option("log_level", "str", "WARNING", "DEBUG, INFO, WARNING or ERROR; logs never hold patient data"),
 )  # fmt: skip
 TABLE: Mapping[str, Option] = {option.name: option for option in OPTIONS}

@@ -24,6 +24,7 @@ COMMANDS = {
     "bulk": ("bulk", "export a population by Bulk Data, resumable, and bring an earlier export up to date"),
     "audit": ("audit", "the access log: list, export, prove that nothing was changed"),
     "erase": ("erase", "forget what is stored of a patient; retention"),
+    "store": ("store", "look at the store, back it up while it is in use"),
     "watch": ("watch", "follow a FHIR server: subscriptions or polling, twins moved, plans made again"),
     "worker": ("worker", "do accepted work and send what is waiting, until stopped"),
     "demo": ("demo", "start a sandbox with sample patients and the service, and run the main job"),

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib.util
+import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from fhir_twin import log
 from fhir_twin.cli import add_settings
+from fhir_twin.knowledge import Knowledge
 from fhir_twin.pipeline import warm_up
 from fhir_twin.settings import OPTIONS, Settings, load_settings
-from fhir_twin.web import create_app
-from fhir_twin.wiring import open_library, open_service
+from fhir_twin.tenants import tenant_settings
+from fhir_twin.wiring import open_knowledge, open_library, open_service
 from fhir_twin.wiring_feeds import open_reception, with_feeds
 from fhir_twin.wiring_work import audit_of, open_settings_store
 
@@ -27,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = load_settings({name: getattr(arguments, name) for name in NAMES}, file=arguments.settings)
     log.set_up(settings.text("log_level"))
-    app = open_app(settings)
+    _count_in_all_processes(settings)
+    tenants = settings.path("tenants")
+    app = open_app(settings) if tenants is None else open_tenants(tenants, settings)
     host, port = settings.text("host"), settings.integer("port")
     print(
         f"fhir-twin serves http://{host}:{port}/ for {settings.text('server')}", file=sys.stderr, flush=True
@@ -39,9 +45,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def open_app(settings: Settings) -> Any:
+def open_tenants(folder: Path, settings: Settings) -> Any:
+    """One app for all tenants of a folder: each has its own settings file, store rows, sessions and clients."""
+    from fhir_twin.web.tenants import mount
+
+    knowledge = open_knowledge(settings)
+    return mount({name: open_app(own, knowledge) for name, own in tenant_settings(folder, settings).items()})
+
+
+def _count_in_all_processes(settings: Settings) -> None:
+    """prometheus_client adds up what several processes count in a folder that is named before it is loaded."""
+    if settings.integer("workers") > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="fhir-twin-metrics")
+
+
+def open_app(settings: Settings, knowledge: Knowledge | None = None) -> Any:
     """The Flask app with everything that the settings ask for. Raises TwinError when it cannot start."""
-    service = open_service(settings, wait_for_server=True)
+    from fhir_twin.web import create_app  # after the folder of the counters is named
+
+    service = open_service(settings, knowledge, wait_for_server=True)
     warm_up(service.knowledge)  # before the workers are forked, so that they share what it builds
     gc.collect()
     gc.freeze()  # the knowledge lives as long as the process: looking through it again costs a quarter of a second

@@ -63,6 +63,13 @@ class Store:
         found["made"] = MadeShelf(self.database, self.tenant).erase(patient)
         return found
 
+    def ready(self) -> str:
+        """For readiness: whether work can be accepted now, and what waits for a person. Raises Busy and StoreError."""
+        self.jobs.make_room(0)
+        with self.database.write():  # the lock can be had
+            dead = sum(Desk(q).counts().states.get("dead", 0) for q in (self.jobs, self.outbox))
+        return "ready" if not dead else f"ready; {dead} dead letters wait for a decision"
+
     def forget_twin(self, patient: str, tx: Connection) -> None:
         """The twin alone (the record is not to be used, or there is nothing to go on from)."""
         self.twins.erase(patient, tx)

@@ -12,6 +12,7 @@ from fhir_twin.errors import InvalidInput, Issue, TwinError
 from fhir_twin.model.plain import to_plain
 from fhir_twin.pipeline import run
 from fhir_twin.service import Outcome, TwinService, moment_of
+from fhir_twin.storage.store import Store
 from fhir_twin.web.answers import fhir_response, json_response, outcome_response
 from fhir_twin.web.bodies import json_body
 from fhir_twin.web.capability import capability_statement
@@ -41,6 +42,9 @@ def ready() -> Response:
     except TwinError as error:
         issue = Issue("error", "transient", f"the FHIR server cannot be used: {error.message}", stage="serve")
         return outcome_response((issue, *error.issues), 503)
+    store: Store | None = current_app.extensions["fhir-twin"].get("store")
+    if store is not None:
+        checks["store"] = store.ready()
     return json_response({"status": "ready", **checks})
 
 

@@ -32,10 +32,12 @@ from fhir_twin.web import (
     facade_made,
     headers,
     messages,
+    metrics,
     openapi,
     operations,
     page_setup,
     pages,
+    rate,
     session,
     session_access,
     smart_launch,
@@ -101,6 +103,8 @@ def create_app(
     page_setup.install(app)
     session.install(app)
     session_access.install(app)
+    rate.install(app, settings.number("rate_limit"))
+    metrics.install(app)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(cds_hooks.blueprint)
     app.register_blueprint(facade.blueprint)

@@ -38,7 +38,7 @@ from fhir_twin.wiring import open_server, open_service
 pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("FHIR_TWIN_KILLS", "200"))
 PER_PATIENT = max(8, KILLS // 16)
-LEASE = 0.5
+LEASE = 0.2
 SECRET = "between-us"
 # (LOINC, unit, values): some stay where they are, some cross limits, so that both ways are taken.
 SERIES = [
