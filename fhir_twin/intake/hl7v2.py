@@ -98,10 +98,14 @@ class Reader:
         return f"{d.escape}{body}{d.escape}"
 
     def _bytes(self, data: bytes, body: str) -> str:
-        try:
-            text = data.decode(self.codec if "utf-16" not in self.codec else "latin-1")
-        except UnicodeDecodeError:
-            text = "\0"
+        text = "\0"
+        wide = len(data) % 2 == 0 and 0 in data  # two bytes a character, as some senders write \\X00E4\\
+        for codec in ("utf-16-be",) if wide else (self.codec, "cp1252", "latin-1"):
+            try:
+                text = data.decode(codec)
+            except UnicodeDecodeError:
+                continue
+            break
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if any(ord(sign) < 32 and sign not in "\n\t" for sign in text):
             self.flags.add("escape")

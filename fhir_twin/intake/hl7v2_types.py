@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +36,13 @@ def kept(**elements: Any) -> Json:
 def as_code(text: str) -> str:
     """A FHIR code: no blanks at its ends, single ones inside."""
     return " ".join(text.split())
+
+
+def _identifier_type(kind: str) -> Json:
+    """A code of table 0203, or the sender's own word."""
+    if re.fullmatch(r"[A-Z]{1,6}\d?", kind):
+        return {"coding": [{"system": IDENTIFIER_TYPES, "code": kind}]}
+    return {"text": kind} if kind else {}
 
 
 @dataclass(slots=True, repr=False)
@@ -96,7 +104,7 @@ class Scribe:
             return {}
         kind = as_code(rep.c(5))
         return kept(
-            type_={"coding": [{"system": IDENTIFIER_TYPES, "code": kind}]} if kind else None,
+            type_=_identifier_type(kind),
             system=self.assigner(rep, 4) or self.assigner(rep, 6) or self.sender,
             value=value,
         )

@@ -10,7 +10,7 @@ from typing import Any
 from fhir_twin.intake.hl7v2 import Rep, Segment
 from fhir_twin.intake.hl7v2_types import Json, Scribe, kept
 from fhir_twin.intake.moments import fhir_moment
-from fhir_twin.intake.numbers import quantity, read_number
+from fhir_twin.intake.numbers import number_with_unit, quantity, read_number
 
 TEXT_TYPES = frozenset(
     {"ST", "FT", "TX", "VR", "", "ID", "CX", "XPN", "XTN", "XAD", "XON", "XCN", "EI", "PL", "MO", "CP"}
@@ -46,11 +46,14 @@ def read_value(scribe: Scribe, obx: Segment, rep: Rep) -> Json:
         return _range(scribe, obx, rep)
     if kind == "CQ":
         return _number(scribe, obx, rep, kind)
-    return _text(rep)
+    return _text(rep, unit=not obx.first(6))
 
 
-def _text(rep: Rep) -> Json:
+def _text(rep: Rep, *, unit: bool = False) -> Json:
+    """unit: no unit is given beside the value, so it may stand in the text."""
     text = rep.all()
+    if unit and (found := number_with_unit(text)) is not None:
+        return {"valueQuantity": quantity(*found)}
     return {"valueString": text} if text else {}
 
 

@@ -10,10 +10,14 @@ from fhir_twin.model.codes import UCUM
 
 _NUMBER = re.compile(
     r"([<>]=?|=<|=>|≤|≥)?\s?"
-    r"([+-]?\d{1,18}(?:\.\d{1,18})?|[+-]?\.\d{1,18}|\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,9})?)"
+    r"([+-]?\d{1,18}(?:\.\d{1,18})?|[+-]?\.\d{1,18}"
+    r"|\d{1,3}(?:,\d{3}){2,5}(?:\.\d{1,9})?|\d{1,3},\d{3}\.\d{1,9}"  # thousands, where they can be nothing else
+    r"|[+-]?\d{1,9},(?:\d{1,2}|\d{4,9}))"  # decimal comma, where it can be nothing else; "1,200" could be either
     r"(?:[eE]([+-]?\d{1,2}))?\Z",
     re.ASCII,
 )
+_DECIMAL_COMMA = re.compile(r"[+-]?\d{1,9},(?:\d{1,2}|\d{4,9})\Z", re.ASCII)
+_WITH_UNIT = re.compile(r"([^A-Za-z%]{1,24}?)\s?([A-Za-zµ%][A-Za-z0-9µ%/.*^_\[\]{}]{0,30})\Z")
 _COMPARATORS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "≤": "<=", "≥": ">="}
 
 
@@ -22,13 +26,22 @@ def read_number(text: str) -> tuple[str, Decimal] | None:
     found = _NUMBER.match(text.strip())
     if found is None:
         return None
-    digits = found[2].replace(",", "")
+    digits = found[2].replace(",", "." if _DECIMAL_COMMA.match(found[2]) else "")
     if digits.startswith(("+", ".")):
         digits = f"0{digits}" if digits[0] == "." else digits[1:]
     if digits.startswith("-."):
         digits = f"-0{digits[1:]}"
     value = Decimal(digits) * (Decimal(10) ** int(found[3]) if found[3] else 1)
     return _COMPARATORS.get(found[1] or "", ""), value
+
+
+def number_with_unit(text: str) -> tuple[str, Decimal, str] | None:
+    """("", 41, "mg/dL") of "41 mg/dL": only units that cannot be a word."""
+    found = _WITH_UNIT.match(text.strip())
+    if found is None or not ("/" in found[2] or found[2] in ("%", "mmHg", "mm[Hg]")):
+        return None
+    number = read_number(found[1])
+    return (*number, found[2]) if number is not None else None
 
 
 def quantity(comparator: str, value: Decimal, unit: str, code: str = "", system: str = "") -> dict[str, Any]:

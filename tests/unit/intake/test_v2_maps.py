@@ -25,7 +25,9 @@ AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
     [
         ("NM", "7.10", {"valueQuantity": {"value": Decimal("7.10"), "unit": "mg/dL"}}),
         ("NM", "<5", {"valueQuantity": {"value": Decimal(5), "comparator": "<", "unit": "mg/dL"}}),
-        ("NM", "1,200", {"valueQuantity": {"value": Decimal(1200), "unit": "mg/dL"}}),
+        ("NM", "1,200", {"valueString": "1,200"}),
+        ("NM", "1,234,567", {"valueQuantity": {"value": Decimal(1234567), "unit": "mg/dL"}}),
+        ("NM", "6,8", {"valueQuantity": {"value": Decimal("6.8"), "unit": "mg/dL"}}),
         ("NM", "see note", {"valueString": "see note"}),
         ("ST", "5.2", {"valueQuantity": {"value": Decimal("5.2"), "unit": "mg/dL"}}),
         ("ST", ">= 300", {"valueQuantity": {"value": Decimal(300), "comparator": ">=", "unit": "mg/dL"}}),
@@ -115,6 +117,12 @@ def test_units_are_ucum_only_when_the_sender_says_so() -> None:
     )
     assert "system" not in value_of("NM", "5", "mg/dL^^L")["valueQuantity"]
     assert value_of("NM", "5", "43^mg/hr")["valueQuantity"]["unit"] == "mg/hr"
+
+
+def test_a_unit_inside_the_text_is_read_where_none_stands_beside_it() -> None:
+    assert value_of("ST", "41 mg/dL", "")["valueQuantity"] == {"value": Decimal(41), "unit": "mg/dL"}
+    assert value_of("ST", "41 mg/dL", "mmol/L")["valueString"] == "41 mg/dL"
+    assert value_of("ST", "3 weeks", "")["valueString"] == "3 weeks"
 
 
 def test_report_lines_become_one_text() -> None:

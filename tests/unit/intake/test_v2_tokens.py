@@ -48,6 +48,7 @@ def test_own_delimiters_are_used() -> None:
         (r"\H\bold\N\ and \.in+4\x", "bold and x"),
         (r"\X41\\X0D0A\b", "A\nb"),
         (r"\XC3A4\x", "äx"),
+        (r"M\XFC\ller J\X00F6\rg", "Müller Jörg"),
         (r"50 \% \Q\ z", r"50 \% \Q\ z"),
         (r"\X00\b", r"\X00\b"),
         (r"lone \ here", r"lone \ here"),
