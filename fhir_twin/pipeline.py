@@ -30,7 +30,7 @@ from fhir_twin.model.scenario import CONTINUE, EventRisk, Proposals, Trajectory
 from fhir_twin.model.twin import Twin
 from fhir_twin.recommendation import recommend
 from fhir_twin.recommendation.case import make_case
-from fhir_twin.recommendation.orders import judge_orders
+from fhir_twin.recommendation.orders import judge_orders, not_read
 from fhir_twin.rules.consent import consent_refusal, without_record
 from fhir_twin.simulation import propose_scenarios, simulate
 
@@ -192,7 +192,12 @@ def judge_drafts(
     case = make_case(
         *(done.coded, done.twin, done.proposals, done.trajectories, k.interventions, k.guidelines, k.safety)
     )
-    return judge_orders(case, found, done.plan)
+    seen = {m.medication.source for m in found}
+    unread = [
+        f"{d['resourceType']}/{d['id']}" for d in drafts if d.get("resourceType") == "MedicationRequest"
+    ]
+    lost = tuple(not_read(order) for order in unread if order not in seen)
+    return (*judge_orders(case, found, done.plan), *lost)
 
 
 class _Clock:

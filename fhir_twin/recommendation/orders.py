@@ -41,15 +41,7 @@ def _judge(
     names = draft.classes | frozenset(draft.ingredients)
     name = _name(draft)
     if not names:
-        yield OrderRemark(
-            draft.medication.source,
-            name,
-            "unknown-drug",
-            "unknown",
-            "warning",
-            "This drug was not recognised, so it was not checked against allergies, other drugs and the record.",
-            "Check it by hand.",
-        )
+        yield not_read(draft.medication.source, name)
         return
     others, together = _views(draft, drafts, case)
     instead = _instead(draft, case, plan)
@@ -58,6 +50,19 @@ def _judge(
     yield from _already(draft, name, case)
     yield from _asked(draft, name, names, others, together, case)
     yield from _better(draft, name, instead, plan)
+
+
+def not_read(order: str, name: str = "the drug") -> OrderRemark:
+    """An order whose drug is not known was not checked, and that has to be said."""
+    return OrderRemark(
+        order,
+        name,
+        "unknown-drug",
+        "unknown",
+        "warning",
+        "This drug was not recognised, so it was not checked against allergies, other drugs and the record.",
+        "Check it by hand.",
+    )
 
 
 def _views(

@@ -46,6 +46,8 @@ def check_id_token(
         raise LoginRequired("the identity token is signed in a way that is not taken")
     candidates = keys.candidates(str(header.get("kid") or ""), algorithm)
     claims = _verified(token, algorithm, candidates, server.client_id, issuer)
+    if isinstance(claims["aud"], list) and len(claims["aud"]) > 1 and claims.get("azp") != server.client_id:
+        raise LoginRequired("the identity token was made for several clients, and for another one of them")
     _check_nonce(claims, nonce, server)
     return _person(claims, configuration.base)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fhir_twin.errors import Forbidden, InvalidInput, Issue, LoginRequired, TwinError
+from fhir_twin.fhir.drafts import DRUG_ORDER
 from fhir_twin.model.chart import Completeness
 from fhir_twin.model.registered import CdsClient, RegisteredServer
 from fhir_twin.model.scopes import read_scopes
@@ -223,8 +224,12 @@ def _from_server(call: HookCall, sent: _Sent, wanted: list[str], server: ScopedS
             patient = asked.result()
             if patient is None:
                 raise DataMissing("the FHIR server has no such patient, or this access may not see it")
-        if missing(record, server):
-            hydrate(record, call.patient, server, run, tally)
+        drafts = [o for o in call.all_orders if o.get("resourceType") == DRUG_ORDER]
+        ordered = Record(own={DRUG_ORDER: drafts}, others=dict(record.others))
+        for part in (record, ordered):  # drugs that are only referred to
+            if missing(part, server):
+                hydrate(part, call.patient, server, run, tally)
+        record.others.update(ordered.others)
     issues = (*record.issues, *short_issues(tuple(rows)))
     bundle = collection(patient, record, server.base)
     return Gathered(bundle, tuple(rows), tuple(dict.fromkeys(issues)), server.base, patient, bool(wanted))

@@ -12,9 +12,11 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app, request
 
 from fhir_twin import log
-from fhir_twin.errors import NotFound
+from fhir_twin.actor import Actor
+from fhir_twin.errors import NotFound, TwinError
 from fhir_twin.fhir.definitions import PLAN_ID, canonical
 from fhir_twin.fhir.write_context import WriteOptions
+from fhir_twin.model.audit import AuditNote, OutcomeCode
 from fhir_twin.model.registered import CdsClient, RegisteredServer
 from fhir_twin.pipeline import judge_drafts
 from fhir_twin.service import TwinService
@@ -22,6 +24,7 @@ from fhir_twin.settings import Settings
 from fhir_twin.web.answers import fhir_response
 from fhir_twin.web.app_context import HOURS, new_context_id
 from fhir_twin.web.app_context import KIND as CONTEXT
+from fhir_twin.web.cds_audit import LaterAudit
 from fhir_twin.web.cds_auth import CdsKeys, caller
 from fhir_twin.web.cds_card import Card, finished
 from fhir_twin.web.cds_cards import gaps_card, plan_cards, refused_card
@@ -41,9 +44,10 @@ _HEADERS = "Content-Type, Authorization"
 def install(app: Flask, *, unsigned: bool, key_given: Callable[[], bool]) -> None:
     """unsigned: calls without a JWT are taken (loopback with nothing registered, or the servers file says so).
     key_given: the request carries the service's API key, which stands for a client that may speak for all."""
-    app.extensions["fhir-twin"].update(
-        cds_unsigned=unsigned, key_given=key_given, cds_keys=CdsKeys(), cds_runs=Runs()
-    )
+    kept = app.extensions["fhir-twin"]
+    service: TwinService = kept["service"]
+    kept.update(cds_unsigned=unsigned, key_given=key_given, cds_keys=CdsKeys(), cds_runs=Runs())
+    kept["cds_audit"] = LaterAudit(lambda: service.audit)
 
 
 @blueprint.get("")
@@ -60,10 +64,19 @@ def serve(service_id: str) -> Response:
     started = time.monotonic()
     client = caller()
     call = read_call(_service(service_id))
-    base, server = allowed_base(call, client)
-    data = gather(call, base, server)
-    cards = _cards(call, data)
-    body = _finish(cards, call, data, server, client)
+    trail: LaterAudit = current_app.extensions["fhir-twin"]["cds_audit"]
+    trail.check()
+    actor = Actor(client.issuer if client else "cds", call.user, request=call.hook_instance[:64])
+    try:
+        base, server = allowed_base(call, client)
+        data = gather(call, base, server)
+        cards = _cards(call, data)
+        body = _finish(cards, call, data, server, client)
+    except TwinError as error:
+        outcome: OutcomeCode = "4" if error.status < 500 else "8"
+        trail.put(actor, AuditNote("read", call.patient, outcome, detail=call.service.hook))
+        raise
+    trail.put(actor, AuditNote("read", call.patient, detail=call.service.hook))
     log.event(
         "cds.call",
         route=call.service.hook,
@@ -144,6 +157,9 @@ def _order_cards(
         e["resource"] for e in data.bundle["entry"] if e["resource"]["resourceType"] == "Medication"
     ]
     beside = [r for r in call.all_orders if r.get("resourceType") in ("Medication", "MedicationRequest")]
+    beside = [
+        r for r in beside if r.get("doNotPerform") is not True
+    ]  # an order to stop is no drug to be checked
     remarks = judge_drafts(kept.run, data.patient, [*medications, *beside], service.knowledge)
     chosen = {f"MedicationRequest/{o['id']}" for o in call.orders}
     intent = next(iter(call.intents)) if len(call.intents) == 1 else "proposal"

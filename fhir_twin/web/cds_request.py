@@ -17,7 +17,7 @@ from fhir_twin.web.cds_services import CdsService
 
 Resource = dict[str, Any]
 _TYPES = ("application/json", "application/fhir+json")
-_USER = re.compile(r"[A-Za-z]{1,40}/[A-Za-z0-9\-.]{1,64}\Z")
+_USER = re.compile(r"(?:https?://\S{1,500}/)?([A-Za-z]{1,40}/[A-Za-z0-9\-.]{1,64})\Z")
 _ORDER_HOOKS = ("order-select", "order-sign")
 MOST_ORDERS = 50
 
@@ -92,9 +92,10 @@ def _patient(value: Any) -> str:
 
 
 def _user(value: Any) -> str:
-    if not isinstance(value, str) or not _USER.match(value):
+    match = _USER.match(value) if isinstance(value, str) else None
+    if match is None:
         raise InvalidInput("context.userId is missing, or no reference such as Practitioner/1")
-    return value
+    return match[1]
 
 
 def _optional_id(value: Any) -> str:
@@ -136,18 +137,32 @@ def _orders(
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
         raise InvalidInput("context.draftOrders must be a Bundle")
     entries = bundle.get("entry")
-    found = [e.get("resource") for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+    found = [_named(e) for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
     everything = tuple(_ours(r, number, patient) for number, r in enumerate(found) if isinstance(r, dict))
     if len(everything) > MOST_ORDERS:
         raise InvalidInput(f"more than {MOST_ORDERS} draft orders")
-    drugs = tuple(r for r in everything if r.get("resourceType") == DRUG_ORDER)
+    drugs = tuple(
+        r for r in everything if r.get("resourceType") == DRUG_ORDER and r.get("doNotPerform") is not True
+    )
     if hook == "order-sign":
         return drugs, everything
     selected = context.get("selections")
     if not isinstance(selected, list) or not all(isinstance(s, str) for s in selected):
         raise InvalidInput("context.selections must be a list of references")
     names = {s.split("/_history/")[0].strip("/") for s in selected}
-    return tuple(d for d in drugs if f"{DRUG_ORDER}/{d['id']}" in names or d["id"] in names), everything
+    chosen = tuple(d for d in drugs if f"{DRUG_ORDER}/{d['id']}" in names or d["id"] in names)
+    known = {f"{r.get('resourceType')}/{r['id']}" for r in everything} | {str(r["id"]) for r in everything}
+    # A selection that names none of the drafts could be any of them: then all are judged, none is missed.
+    return (chosen if names <= known else drugs), everything
+
+
+def _named(entry: dict[str, Any]) -> Any:
+    """The entry's resource, with the id that only its fullUrl may say."""
+    resource, address = entry.get("resource"), entry.get("fullUrl")
+    if not isinstance(resource, dict) or "id" in resource or not isinstance(address, str):
+        return resource
+    id_ = address.rstrip("/").replace("urn:uuid:", "").split("/")[-1]
+    return {**resource, "id": id_} if ID.match(id_) else resource
 
 
 def _ours(resource: Resource, number: int, patient: str) -> Resource:

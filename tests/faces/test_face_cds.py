@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -21,8 +22,10 @@ from ehr_peer import Ehr, ehr
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from werkzeug.serving import make_server
 
+from fhir_twin.errors import StoreError
 from fhir_twin.fhir.validate import validate_resource
 from fhir_twin.knowledge import Knowledge
+from fhir_twin.model.audit import AuditNote
 from fhir_twin.sandbox.stories import load_bundles, stories
 from fhir_twin.settings import load_settings
 from fhir_twin.web import create_app
@@ -553,6 +556,76 @@ def test_order_select_judges_what_was_selected(post: Post) -> None:
     assert not [c for c in check_cards(post("/fhir-twin-order-select", none)) if c["indicator"] == "critical"]
     one = sign(GRACE, *drafts, name="order-select", selections=["MedicationRequest/d1"])
     assert check_cards(post("/fhir-twin-order-select", one))[0]["indicator"] == "critical"
+
+
+def test_orders_named_by_their_address_or_not_at_all_are_judged(post: Post) -> None:
+    """An id only in fullUrl; a selection that fits no draft: nothing is missed."""
+    unnamed = {k: v for k, v in order("x", GRACE, "enalapril 5 mg").items() if k != "id"}
+    for address, selection in (
+        ("https://ehr.example/fhir/MedicationRequest/77", "MedicationRequest/77"),
+        ("urn:uuid:6ba7b810-9dad-11d1-80b4-00c04fd430c8", "MedicationRequest/elsewhere"),
+    ):
+        body = sign(GRACE, unnamed, name="order-select", selections=[selection])
+        body["context"]["draftOrders"]["entry"][0]["fullUrl"] = address
+        assert check_cards(post("/fhir-twin-order-select", body))[0]["indicator"] == "critical"
+    absolute = sign(GRACE, order("d", GRACE, "enalapril 5 mg"))
+    absolute["context"]["userId"] = "https://ehr.example/fhir/Practitioner/9"
+    assert check_cards(post("/fhir-twin-order-sign", absolute))
+
+
+def test_a_drug_that_is_only_referred_to_is_fetched(post: Post, peer: Ehr) -> None:
+    peer.put({"resourceType": "Medication", "id": "enalapril-5", "code": {"text": "enalapril 5 mg"}})
+    drug = order("d1", GRACE, "")
+    del drug["medicationCodeableConcept"]
+    drug["medicationReference"] = {"reference": "Medication/enalapril-5"}
+    cards = check_cards(post("/fhir-twin-order-sign", {**sign(GRACE, drug), **authorised(peer)}))
+    assert cards[0]["indicator"] == "critical"
+    blind = check_cards(post("/fhir-twin-order-sign", sign(GRACE, drug)))
+    assert [c for c in blind if c["source"]["topic"]["code"] == "unknown"], "what cannot be seen is said"
+
+
+def test_an_order_not_to_give_a_drug_is_no_order_of_it(post: Post) -> None:
+    stop = order("d1", GRACE, "lisinopril 10 mg", doNotPerform=True)
+    assert check_cards(post("/fhir-twin-order-sign", sign(GRACE, stop))) == []
+
+
+def test_every_call_leaves_a_trace_or_is_refused(
+    tmp_path: Path, stocked_sandbox: str, all_knowledge: Knowledge
+) -> None:
+    """SS-7, AU-5: who asked about whom; when the audit cannot be written, nothing is shown."""
+    notes: list[AuditNote] = []
+    broken = False
+
+    def audit(note: AuditNote) -> None:
+        if broken:
+            raise StoreError("disk full")
+        notes.append(note)
+
+    settings = load_settings({"server": stocked_sandbox, "cache": str(tmp_path)}, {})
+    service = open_service(settings, all_knowledge)
+    client = create_app(service, settings).test_client()
+    service.audit = audit
+    path, good = (
+        "/cds-services/fhir-twin-patient-view",
+        hook("patient-view", ARTHUR, prefetch=full_prefetch(ARTHUR)),
+    )
+    assert client.post(path, json=good).status_code == 200
+    assert client.post(path, json=hook("patient-view", MARIA)).status_code == 412
+    wait_until(lambda: len(notes) == 2)
+    assert [(n.patient, n.outcome, n.detail) for n in notes] == [
+        (ARTHUR, "0", "patient-view"),
+        (MARIA, "4", "patient-view"),
+    ]
+    broken = True
+    client.post(path, json=good)
+    wait_until(lambda: client.post(path, json=good).status_code == 500)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_better_alternative_takes_the_draft_out(post: Post) -> None:
