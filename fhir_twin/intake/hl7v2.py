@@ -274,7 +274,10 @@ def split_batch(data: bytes) -> list[bytes]:
     What stands before the first MSH (other than envelope) is kept as a message of its own, so that it is refused and
     not lost."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[:8].count(0) >= 3:
-        data = decode(data).text.encode("utf-8")
+        try:
+            data = decode(data).text.encode("utf-8")
+        except InvalidInput:
+            return [data]  # refused as one message, with the reason
     text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\x1c", b"\r").replace(b"\x0b", b"\r")
     found: list[list[bytes]] = []
     for line in re.split(rb"\r\n?|\n", text):

@@ -129,6 +129,7 @@ def test_batches_are_split_and_nothing_is_lost() -> None:
     framed = b"\x0b" + message(PID) + b"\x1c\r\x0b" + message(PID, number="M2") + b"\x1c\r"
     assert len(split_batch(framed)) == 2
     assert len(split_batch(b"PID|1\r" + message(PID))) == 2
+    assert split_batch(b"\xfe\xff(") == [b"\xfe\xff("]
 
 
 def test_two_headers_in_one_frame_are_refused() -> None:
