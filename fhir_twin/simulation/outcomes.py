@@ -23,9 +23,14 @@ ENDS = (0.1, 0.9)
 
 
 def hazards(baselines: list[Baseline], terms: list[EventTerm]) -> dict[str, Array]:
-    """Outcome -> cumulative hazard (D,) over the baseline's horizon under the scenario's `terms`."""
+    """Outcome -> cumulative hazard (D,) over the baseline's horizon under the scenario's `terms`; the baseline's own
+    array where no term speaks of it."""
     ratios = _Ratios({b.outcome: b for b in baselines}, terms)
-    return {b.outcome: b.hazard * ratios.mean(b.outcome) for b in baselines}
+    means = {b.outcome: ratios.mean(b.outcome) for b in baselines}
+    return {
+        b.outcome: b.hazard if isinstance(means[b.outcome], float) else b.hazard * means[b.outcome]
+        for b in baselines
+    }
 
 
 class _Ratios:
@@ -113,17 +118,20 @@ def interval(draws: Array) -> tuple[Array, Array]:
     return low, high
 
 
-def stacked(baselines: list[Baseline], hazard: dict[str, Array]) -> Array:
+def stacked(baselines: list[Baseline], hazard: dict[str, Array], before: Array | None = None) -> Array:
     """Risks (outcomes, D) in the order of the baselines. Who dies first cannot have the event: outcomes whose equation
     leaves that out (COMPETES) get their cumulative incidence, with death as under "continue as now" in every scenario
-    (a drug that saves lives is not to look as if it harmed the kidney)."""
+    (a drug that saves lives is not to look as if it harmed the kidney). before: the risks of "continue as now", kept
+    where the hazard is the baseline's own."""
     if not baselines:
         return np.zeros((0, 2))
     found = risk(np.stack([hazard[b.outcome] for b in baselines]))
     death = _death(baselines)
     for row, item in enumerate(baselines):
-        if death is not None and item.outcome in COMPETES and item.horizon <= death.horizon:
-            times = edges(item.horizon)
+        if before is not None and hazard[item.outcome] is item.hazard:
+            found[row] = before[row]
+        elif death is not None and item.outcome in COMPETES and item.horizon <= death.horizon:
+            times = np.append(np.arange(0.0, item.horizon), item.horizon)  # years: both hazards are smooth
             own = time_weights(times, item.growth)
             until = np.unique(np.append(times, death.horizon))
             dying = time_weights(until, death.growth)[: len(own)]

@@ -55,7 +55,8 @@ def simulate(
     case = _open(twin, interventions, outcomes, draws)
     horizons = dict.fromkeys(s.horizon_years for s in scenarios)
     courses = {years: natural_course(twin, biomarkers, edges(years)) for years in horizons}
-    return tuple(_trajectory(s, case, courses[s.horizon_years]) for s in scenarios)
+    starts = {years: case.until(years) for years in horizons}
+    return tuple(_trajectory(s, case, courses[s.horizon_years], starts[s.horizon_years]) for s in scenarios)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,10 @@ class _Case:
     interventions: Interventions
     outcomes: Outcomes
 
-    def until(self, years: float) -> tuple[list[Baseline], dict[str, Array]]:
-        """Baselines and their hazards within a scenario's horizon."""
+    def until(self, years: float) -> tuple[list[Baseline], Array]:
+        """Baselines within a scenario's horizon, and their risks (outcomes, D)."""
         base = [b.within(years) for b in self.base]
-        return base, {b.outcome: b.hazard for b in base}
+        return base, stacked(base, {b.outcome: b.hazard for b in base})
 
 
 def _open(twin: Twin, interventions: Interventions, outcomes: Outcomes, draws: int) -> _Case:
@@ -105,15 +106,16 @@ def _height(twin: Twin) -> float | None:
     return heights[-1].value / 100.0 if heights else None
 
 
-def _trajectory(scenario: Scenario, case: _Case, course: tuple[Array, Array]) -> Trajectory:
+def _trajectory(
+    scenario: Scenario, case: _Case, course: tuple[Array, Array], start: tuple[list[Baseline], Array]
+) -> Trajectory:
     twin, person = case.twin, case.person
     times = edges(scenario.horizon_years)
     response = respond(scenario, person, case.interventions, case.outcomes)
-    base, now = case.until(scenario.horizon_years)
-    before = stacked(base, now)
+    base, before = start
     shift, spread = _shifts(response.biomarkers, twin, person, times)
     mean, half = course[0] + shift, Z80 * np.sqrt(course[1] + spread)
-    after = stacked(base, hazards(base, response.events)) if response.events else before
+    after = stacked(base, hazards(base, response.events), before) if response.events else before
     same = scenario.choices == CONTINUE.choices
     words = {c.intervention: case.interventions.get(c.intervention).route for c in scenario.choices}
     gain = None if same else qaly_gain(base, before, after, case.outcomes)
