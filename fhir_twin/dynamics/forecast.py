@@ -128,9 +128,11 @@ def _scores(
     ages = people.age[:, None] + goal
     count, regimes = weights.shape
     squares = np.einsum("pr,prk->pk", weights, done.squares.reshape(count, regimes, len(model.models)))
-    tested = np.maximum(done.belief.seen[::regimes] - 1, 0)
+    seen = done.belief.seen[::regimes]
+    tested = np.maximum(seen - 1, 0)
     for i, m in enumerate(model.models):
         scale, df = own_scale(squares[:, i], tested[:, i], model.own_df)
         each = quantile_scores(model.calibration, m.key, ages, people.setting, levels, df)
         scores[:, :, i] = each * scale[:, None, None]
+        scores[seen[:, i] == 0, :, i] = ndtri(np.array(levels))  # the prior alone: nothing personal to scale
     return scores

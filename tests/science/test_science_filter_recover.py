@@ -226,3 +226,35 @@ def test_split_conformal_coverage_is_at_least_nominal() -> None:
         low, high = interpolate(row, (0.1, 0.9))
         held.append(((fresh := rng.normal(size=400)) > low).mean() - (fresh > high).mean())
     assert np.mean(held) == pytest.approx(0.8, abs=0.02) and np.mean(held) >= 0.795
+
+
+@pytest.mark.slow
+def test_home_and_office_are_covered_95_plus_minus_2() -> None:
+    """800 people read at home and in the office: usual (office) pressure and personal difference are both held."""
+    model = subset(load_biomarkers(Source()), ("sbp",))
+    (sbp,) = model.models
+    assert sbp.offset is not None
+    rng = np.random.default_rng(7)
+    mean, sd = level_prior(sbp, PROFILE, AGE)
+    inside = []
+    for _ in range(800):
+        level, away = rng.normal(mean, sd), rng.normal(0, sbp.offset.sd)
+        s, last, groups = rng.normal(0, sbp.fluctuation_sd), 0.0, []
+        for when in np.sort(rng.uniform(0, 4, 10)):
+            keep = np.exp(-(when - last) / sbp.fluctuation_tau)
+            s, last = s * keep + rng.normal(0, sbp.fluctuation_sd * np.sqrt(1 - keep**2)), when
+            home = bool(rng.uniform() < 0.5)
+            variance = visit_variance(sbp, "home" if home else "office", 1, AGE + when)
+            value = level + s + sbp.ageing["male"] * when + home * away + rng.normal(0, np.sqrt(variance))
+            groups.append(Group(0, int(when * 365.25), float(when), value, variance, 0, (), home))
+        found = advance(start_memory(model, PROFILE, AGE, 0.0, ()), groups, model, PROFILE, float(last))
+        c = found.layout.offsets[0][1]
+        usual = level + s + sbp.ageing["male"] * last
+        inside.append(
+            (
+                abs(found.mean[0] - usual) < Z95 * np.sqrt(found.covariance[0, 0]),
+                abs(found.state[c] - away) < Z95 * np.sqrt(found.state_covariance[c, c]),
+            )
+        )
+    held = np.mean(inside, axis=0)
+    assert (np.abs(held - 0.95) <= 0.02).all()

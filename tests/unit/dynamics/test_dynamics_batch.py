@@ -189,3 +189,22 @@ def test_histories_that_cannot_be_are_named(
 def test_nobody_and_no_visits_are_no_error(shape: tuple[int, int]) -> None:
     answer = forecast(np.zeros(shape), np.zeros(shape), {}, [1.0], biomarkers=("sbp",), known=KNOWN)
     assert answer.quantiles.shape == (shape[0], 1, 1, 3) and not np.isnan(answer.quantiles).any()
+
+
+@pytest.mark.parametrize("key", ["sbp", "glucose", "hdl", "egfr"])
+def test_without_a_value_the_interval_is_the_prior_and_a_value_narrows_it(key: str) -> None:
+    """Tables and own spread speak of people with a history; more of it makes the usual value surer."""
+    widths = []
+    for visits in range(4):
+        times = np.linspace(0, 2, 3)[None, :visits]
+        values = np.full((1, visits), {"sbp": 140.0, "glucose": 110.0, "hdl": 48.0, "egfr": 70.0}[key])
+        who = {"age": 70.0, "sex": "male"}
+        usual, seen = (
+            forecast(times, values, who, [3.0], biomarkers=(key,), known=KNOWN, of=of)
+            for of in ("usual", "measurement")
+        )
+        width = np.log(usual.quantiles[0, 0, 0, 2] / usual.quantiles[0, 0, 0, 0])
+        widths.append(width)
+        if visits == 0:
+            assert np.log(seen.quantiles[0, 0, 0, 2] / seen.quantiles[0, 0, 0, 0]) > width
+    assert np.all(np.diff(widths) < 0)
