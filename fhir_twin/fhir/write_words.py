@@ -17,6 +17,7 @@ OUTCOME_WORDS = {
     "mi": "heart attack",
     "stroke": "stroke",
     "death": "death from any cause",
+    **{f"egfr-below-{stage}": f"eGFR below {stage}" for stage in (60, 45, 30, 15)},
 }
 
 
@@ -58,11 +59,14 @@ def horizon_words(years: float) -> str:
 
 
 def risk_words(risk: EventRisk) -> str:
-    return (
+    """Without an interval where the equation gives none."""
+    said = (
         f"{outcome_words(risk.outcome)} within {horizon_words(risk.horizon_years)}: "
-        f"{percent_words(risk.probability)} (80 % interval {percent_words(risk.low)} to "
-        f"{percent_words(risk.high)})"
+        f"{percent_words(risk.probability)}"
     )
+    if risk.low == risk.high:
+        return said
+    return f"{said} (80 % interval {percent_words(risk.low)} to {percent_words(risk.high)})"
 
 
 def change_words(change: RiskChange) -> str:

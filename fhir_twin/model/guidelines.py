@@ -53,7 +53,7 @@ class DueRule:
     """Something to do once or again and again: a screening test, or a test that the record calls for and nobody
     ordered. code: None when we have verified none (words only). when: who; unless: who not; done: what counts as
     done, (analyte key, code or words; days it is valid); grade: USPSTF grade or "". order: smaller comes first; below
-    0 it cannot wait and comes before every option of benefit."""
+    0 it cannot wait and comes before every option of benefit. confirms: aims whose drugs wait for this test."""
 
     key: str
     kind: str
@@ -69,6 +69,7 @@ class DueRule:
     addresses: tuple[str, ...] = ()
     order: int = 50
     evidence: tuple[Evidence, ...] = ()
+    confirms: tuple[str, ...] = ()
 
     @property
     def verified(self) -> bool:
@@ -116,11 +117,12 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class PreferenceRule:
-    """One thing a patient may ask for. words: groups, each of which must be met by a sentence for it to say so; label:
-    in words; criterion: injection | pills | cost | weight-gain | burden | none; price, price_goal: what one unit of it
-    counts against an option (weighted 10-year events; share of the way to the goals); gives_way: an option that it
-    speaks against is left out as long as another of the same aim is open; raises_weight: drug classes;
-    overrides: keys of preferences that do not count beside it."""
+    """One thing a patient may ask for. words: groups, each of which must be met by a sentence for it to say so;
+    answers: looser ones, for an answer to the question what the patient prefers; label: in words; criterion:
+    injection | pills | cost | weight-gain | burden | none; price, price_goal: what one unit of it counts against
+    an option (weighted 10-year events; share of the way to the goals); gives_way: an option that it speaks against
+    is left out as long as another of the same aim is open; raises_weight: drug classes; overrides: keys of
+    preferences that do not count beside it."""
 
     key: str
     label: str
@@ -132,6 +134,7 @@ class PreferenceRule:
     raises_weight: frozenset[str] = frozenset()
     overrides: frozenset[str] = frozenset()
     evidence: tuple[Evidence, ...] = ()
+    answers: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

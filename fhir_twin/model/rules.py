@@ -229,7 +229,8 @@ class SafetyRules:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Hit:
-    """A rule that speaks against a drug for this patient: words with the patient's own facts, and their sources."""
+    """A rule that speaks against a drug for this patient: words with the patient's own facts, and their sources.
+    hangs: in words, measured values so near a limit of the rule that another one may turn it around."""
 
     rule: str
     kind: str
@@ -243,6 +244,7 @@ class Hit:
     level: Level = "stop"
     current: str = "review"
     partner: str = ""
+    hangs: tuple[str, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:

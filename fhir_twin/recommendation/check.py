@@ -59,6 +59,7 @@ def _due(guidelines: Guidelines, vocabulary: Vocabulary) -> Iterator[str]:
             yield from vocabulary.wrong(rule.unless, rule.key)
         yield from _evidence(rule.key, rule.evidence)
         yield from _unknown(rule.key, rule.addresses, vocabulary.groups)
+        yield from _unknown(rule.key, rule.confirms, {aim.key for aim in guidelines.aims})
 
 
 def _ranking(guidelines: Guidelines, vocabulary: Vocabulary) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fhir_twin.model.plan import Finding, Reason
 from fhir_twin.model.twin import Point
 from fhir_twin.recommendation.case import Case
+from fhir_twin.recommendation.hangs import near_limits
 from fhir_twin.recommendation.sentence import capital
 
 OLDEST = 110.0
@@ -91,7 +92,17 @@ def _conflicts(case: Case) -> tuple[Finding, ...]:
         text = f"{rule.text} Record: {record}." if record else rule.text
         citation = rule.evidence[0].citation(rule.key)
         found.append(
-            Finding(f"conflict-{rule.key}", "VALIDAT", rule.severity, text, sources, rule.check, citation)
+            Finding(
+                f"conflict-{rule.key}",
+                "VALIDAT",
+                rule.severity,
+                text,
+                sources,
+                rule.check,
+                citation,
+                sides=tuple(facts) if len(facts) > 1 else (),
+                sensitivity=near_limits(rule.when, case),
+            )
         )
     return tuple(found)
 

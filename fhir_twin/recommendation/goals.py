@@ -12,6 +12,7 @@ from fhir_twin.model.guidelines import GoalRule, GoalVariant
 from fhir_twin.model.plan import Citation, ProposedGoal
 from fhir_twin.recommendation.case import Case
 
+SAME = Decimal("0.02")
 LIVE = ("proposed", "planned", "accepted", "active", "on-hold")
 
 
@@ -24,6 +25,41 @@ class Target:
     analyte: str
     limit: float
     weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Contrast:
+    """A recorded Goal whose limit is not that of the guideline for this patient."""
+
+    rule: str
+    analyte: str
+    recorded: Decimal
+    guideline: Decimal
+    why: str
+    source: str
+    citation: Citation | None
+
+
+def contrasts(case: Case) -> tuple[Contrast, ...]:
+    """Recorded limits at least 2 % away from ours (130 and 129 mmHg are the same); none of relative goals."""
+    found = []
+    for rule in case.guidelines.goals:
+        if not rule.verified or rule.relative or not case.holds(rule.when) or case.holds(rule.unless):
+            continue
+        variant = _variant(rule, case)
+        limits = _limits(rule, variant, case) if variant is not None else None
+        existing = _existing(limits, case) if limits else None
+        if variant is None or limits is None or existing is None:
+            continue
+        source, own = existing
+        found += [
+            Contrast(
+                rule.key, key, own[key], limits[key], variant.why, source, next(iter(_citations(rule)), None)
+            )
+            for key in own
+            if abs(own[key] - limits[key]) > limits[key] * SAME
+        ]
+    return tuple(found)
 
 
 def propose_goals(case: Case) -> tuple[tuple[ProposedGoal, ...], tuple[Target, ...]]:

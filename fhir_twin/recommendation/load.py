@@ -44,7 +44,7 @@ DUE = {
     "grade",
     "strength",
 }
-DUE |= {"patient_text", "addresses", "order", "evidence"}
+DUE |= {"patient_text", "addresses", "order", "evidence", "confirms"}
 KINDS = ("test", "screening", "referral", "education")
 
 
@@ -136,6 +136,7 @@ def _due(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -
         addresses=tuple(row.get("addresses", ())),
         order=row.get("order", 50),
         evidence=cited(row, evidence, where),
+        confirms=tuple(row.get("confirms", ())),
     )
 
 
@@ -198,7 +199,7 @@ def _preferences(table: Mapping[str, Any], name: str, evidence: Mapping[str, Evi
 
 def _preference(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evidence]) -> PreferenceRule:
     known = {"key", "label", "words", "criterion", "price", "price_goal", "gives_way", "raises_weight"}
-    only(row, known | {"overrides", "evidence"}, where)
+    only(row, known | {"overrides", "evidence", "answers"}, where)
     if row["criterion"] not in CRITERIA or row["price"] < 0 or row["price_goal"] < 0:
         raise ValueError(f"{where}: criterion or price")
     return PreferenceRule(
@@ -212,6 +213,7 @@ def _preference(row: Mapping[str, Any], where: str, evidence: Mapping[str, Evide
         raises_weight=frozenset(row.get("raises_weight", ())),
         overrides=frozenset(row.get("overrides", ())),
         evidence=cited(row, evidence, where),
+        answers=tuple(tuple(group) for group in row.get("answers", ())),
     )
 
 

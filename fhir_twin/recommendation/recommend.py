@@ -15,6 +15,7 @@ from fhir_twin.model.tumour import TumourModel
 from fhir_twin.model.twin import Twin
 from fhir_twin.recommendation.aims import first_and_later, safer_first
 from fhir_twin.recommendation.case import Case, make_case
+from fhir_twin.recommendation.disagree import disagreements
 from fhir_twin.recommendation.discrepancies import discrepancies
 from fhir_twin.recommendation.due import due
 from fhir_twin.recommendation.earlier import answered, lapsed, reminded
@@ -24,10 +25,12 @@ from fhir_twin.recommendation.joint import joint_words
 from fhir_twin.recommendation.limits import limits
 from fhir_twin.recommendation.option import Option
 from fhir_twin.recommendation.pharmacogenomics import gene_conflicts
+from fhir_twin.recommendation.predictions import predictions
 from fhir_twin.recommendation.questions import merge, useful
 from fhir_twin.recommendation.rank import best_of_families, compared, options, ranks, worth
 from fhir_twin.recommendation.refuse import only_safety, refusal
 from fhir_twin.recommendation.safety import review
+from fhir_twin.recommendation.sequence import confirmed_first, sequence
 from fhir_twin.recommendation.standing import Field, standing
 from fhir_twin.recommendation.tumour import aspirates
 from fhir_twin.recommendation.unmeasured import unmeasured
@@ -90,15 +93,24 @@ def _plan(empty: Plan, case: Case) -> Plan:
     proposals += chosen
     rest = unmeasured(tuple(proposals), questions, bool(safety_only), case)
     proposals += rest.proposals
+    proposals = list(confirmed_first(proposals, case))
+    differing = () if safety_only else disagreements(tuple(proposals), case)
     said = tuple(text for text in (rest.left_out, lapsed(proposals, case)) if text)
     return replace(
         empty,
         recommendations=tuple(proposals),
         goals=goals,
         rejected=_told((*case.proposals.rejected, *rejected, *rest.answered)),
+        sequence=sequence(tuple(proposals), rejected, case),
+        predictions=() if safety_only else predictions(tuple(proposals), case),
         questions=questions,
         risks=() if safety_only else case.risks,
-        findings=(*reviewed.findings, *gene_conflicts(case), *discrepancies(case)),
+        findings=(
+            *reviewed.findings,
+            *gene_conflicts(case),
+            *discrepancies(case),
+            *differing,
+        ),
         estimates=tuple(case.twin.estimate(key) for key in case.twin.biomarkers),
         completeness=case.coded.chart.completeness,
         addresses=tuple(dict.fromkeys(s for r in proposals for s in r.addresses)),

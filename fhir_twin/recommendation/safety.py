@@ -14,6 +14,7 @@ from fhir_twin.model.plan import Finding, Recommendation
 from fhir_twin.model.rules import Hit, SafetyRule
 from fhir_twin.model.scenario import Question
 from fhir_twin.recommendation.case import Case
+from fhir_twin.recommendation.hangs import near_limits
 from fhir_twin.recommendation.sentence import capital
 from fhir_twin.recommendation.taken import Drug, changes, citation
 from fhir_twin.rules.genes import gene_hits
@@ -78,7 +79,8 @@ def _judge(drug: Drug, case: Case) -> Iterator[tuple[Hit | None, Question | None
             continue
         outcome = evaluate(rule.when, _seen(others, case.patient, rule.partner, drug), safety.words)
         if outcome.value:
-            yield hit(rule, outcome, current=True), None
+            said = hit(rule, outcome, current=True)
+            yield replace(said, hangs=near_limits(rule.when, case)), None
         elif outcome.value is None and outcome.missing and all(op == "dose" for op, _ in outcome.missing):
             yield (
                 replace(
@@ -125,4 +127,5 @@ def _finding(stem: str, found: Hit, sources: set[str], drugs: set[str]) -> Findi
         sources=tuple(sorted(sources)),
         check=found.action,
         citation=citation(found),
+        sensitivity=found.hangs,
     )

@@ -9,5 +9,11 @@ def capital(text: str) -> str:
 
 
 def small(title: str) -> str:
-    """A title inside a sentence: its first letter small, unless an abbreviation begins it ("DASH diet")."""
-    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
+    """A title inside a sentence: its first letter small, unless an abbreviation begins it ("DASH diet", "HbA1c")."""
+    first = title.split(" ")[0]
+    return title if first[1:] != first[1:].lower() else title[:1].lower() + title[1:]
+
+
+def bare(title: str) -> str:
+    """A title after "start": without its own "Start" or "Add"."""
+    return small(title.removeprefix("Start ").removeprefix("Add "))

@@ -73,7 +73,10 @@ def _change(way: str, drug: Drug, hits: tuple[Hit, ...]) -> Recommendation:
         monitoring=(MONITOR[way],),
         strength=STRENGTH[way],
         certainty="high" if all(any(e.verified for e in h.evidence) for h in hits) else "",
-        what_would_change=("The record is wrong about the drug or about the reason above.",),
+        what_would_change=(
+            "The record is wrong about the drug or about the reason above.",
+            *dict.fromkeys(text for h in hits for text in h.hangs),
+        ),
         citations=tuple(c for h in hits if (c := citation(h)) is not None),
         addresses=tuple(s for h in hits for s in h.sources if s.startswith("Condition/")),
         sources=tuple(dict.fromkeys((*drug.sources, *(s for h in hits for s in h.sources)))),

@@ -22,9 +22,11 @@ def stated_preferences(coded: CodedChart, known: Preferences) -> tuple[StatedPre
     """Each preference once, with all who say so, in the order of the rules. A later statement that takes an earlier
     one back ("does not mind injections") ends it."""
     said: dict[str, list[str]] = {}
-    for source, codes, text in (*_goals(coded), *_observed(coded, known)):
+    goals = [(*goal, False) for goal in _goals(coded)]
+    for source, codes, text, asked in (*goals, *((*answer, True) for answer in _observed(coded, known))):
+        places = {r.key: place(text, r, known.unless, asked=asked) for r in known.rules}
         for rule in known.rules:
-            if rule.key in codes or says(text, rule, known.unless):
+            if rule.key in codes or _leads(rule, places, known.rules):
                 said.setdefault(rule.key, []).append(source)
             elif _takes_back(text, rule, known.unless):
                 said.pop(rule.key, None)
@@ -36,15 +38,33 @@ def stated_preferences(coded: CodedChart, known: Preferences) -> tuple[StatedPre
     )
 
 
-def says(text: str, rule: PreferenceRule, unless: tuple[str, ...]) -> bool:
-    """Does a sentence of `text` hold a word of every group, and none that turns it around?"""
+def _leads(rule: PreferenceRule, places: dict[str, int | None], rules: tuple[PreferenceRule, ...]) -> bool:
+    """Is it said, and before what it is weighed against ("quality over longevity" asks for quality)?"""
+    mine = places[rule.key]
+    against = rule.overrides | {r.key for r in rules if rule.key in r.overrides}
+    return mine is not None and all((other := places[key]) is None or mine <= other for key in against)
+
+
+def place(text: str, rule: PreferenceRule, unless: tuple[str, ...], *, asked: bool = False) -> int | None:
+    """Where in `text` it is said: a sentence holds a word of every group, and none that turns it around; None when it
+    is not. asked: the text answers the question what the patient prefers, so that fewer words are enough."""
+    sets = (rule.words, rule.answers) if asked and rule.answers else (rule.words,)
+    start = 0
     for sentence in _SENTENCE.split(text.lower().replace("\u2019", "'")):
         spaced = f" {' '.join(sentence.split())} "
-        if any(word in spaced for word in unless):
-            continue
-        if all(any(word in spaced for word in group) for group in rule.words):
-            return True
-    return False
+        found = [_found(spaced, groups) for groups in sets]
+        known = [at for at in found if at is not None]
+        if known and not any(word in spaced for word in unless):
+            return start + min(known)
+        start += len(spaced)
+    return None
+
+
+def _found(sentence: str, groups: tuple[tuple[str, ...], ...]) -> int | None:
+    """The first place of a word of the last group, when every group has one in the sentence."""
+    if not all(any(word in sentence for word in group) for group in groups):
+        return None
+    return min(sentence.find(word) for word in groups[-1] if word in sentence)
 
 
 def _takes_back(text: str, rule: PreferenceRule, unless: tuple[str, ...]) -> bool:

@@ -15,13 +15,17 @@ A situation tells the patient in the words of our keys:
     days = { potassium = 500 }      age of the newest value (default 20)
     smoking = "never"  pregnant = false
     family = ["breast-cancer"]
+    race = "White"
+    wishes = ["no injections"]      answers to LOINC 75773-2
+    goals = [{ text = "...", loinc = "4548-4", below = 8, unit = "%" }]
+    dispensed = ["lisinopril 200"]  ingredient and days since its last supply (30 days each) was handed out
     expect = { propose = [], absent = [], stop = [], reject = [], ask = [], find = [], no_find = [], goal = {} }
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -35,8 +39,10 @@ from fhir_twin.model.chart import (
     Chart,
     FamilyMember,
     GeneResult,
+    GoalTarget,
     Measurement,
     Medication,
+    PatientGoal,
     PatientRecord,
     Problem,
 )
@@ -121,15 +127,23 @@ def coded_chart(row: dict[str, Any]) -> CodedChart:
     patient = PatientRecord(
         "Patient/1", "1", name="Test Person", sex=row["sex"], birth_date=_born(row["age"]), birth_precision="day",
         deceased=row.get("deceased", False),
+        race=row.get("race", ""),
     )  # fmt: skip
     genes = tuple(GeneResult(f"Observation/gene-{i}", **gene) for i, gene in enumerate(row.get("genes", ())))
-    chart = Chart(patient, AS_OF, genes=genes)
+    goals = tuple(_goal(i, goal) for i, goal in enumerate(row.get("goals", ())))
+    chart = Chart(patient, AS_OF, genes=genes, goals=goals)
     return CodedChart(
         chart,
         problems=tuple(_problem(i, text) for i, text in enumerate(row.get("problems", ()))),
-        medications=tuple(_drug(i, text) for i, text in enumerate(row.get("drugs", ()))),
+        medications=(
+            *(_drug(i, text) for i, text in enumerate(row.get("drugs", ()))),
+            *(_dispense(i, text) for i, text in enumerate(row.get("dispensed", ()))),
+        ),
         allergies=tuple(_allergy(i, text) for i, text in enumerate(row.get("allergies", ()))),
-        measurements=tuple(m for key, values in row.get("labs", {}).items() for m in _lab(key, values, row)),
+        measurements=(
+            *(m for key, values in row.get("labs", {}).items() for m in _lab(key, values, row)),
+            *(_wish(i, text) for i, text in enumerate(row.get("wishes", ()))),
+        ),
         family=tuple(_relative(i, group) for i, group in enumerate(row.get("family", ()))),
         social=SocialFacts(
             smoking=row.get("smoking", "never"),
@@ -195,6 +209,32 @@ def _drug(index: int, text: str) -> CodedMedication:
         start=AS_OF - timedelta(days=400),
     )
     return CodedMedication(entry, ingredients, (), classes, float(dose) if dose else None, 1.0, False)
+
+
+def _dispense(index: int, text: str) -> CodedMedication:
+    name, _, days = text.rpartition(" ")
+    start = AS_OF - timedelta(days=float(days))
+    end = start + timedelta(days=30)
+    drug = _drug(index, name)
+    entry = replace(
+        drug.medication, source=f"MedicationDispense/{index}", status="completed", current=end > AS_OF, start=start,
+        end=end, flags=("dispensed",),
+    )  # fmt: skip
+    return replace(drug, medication=entry)
+
+
+def _wish(index: int, text: str) -> CodedMeasurement:
+    code = Concept((Coding(LOINC, "75773-2"),))
+    given = Measurement(f"Observation/wish-{index}", code, AS_OF - timedelta(days=30 - index), text=text)
+    return CodedMeasurement(given, ("75773-2",), 1.0, False)
+
+
+def _goal(index: int, row: dict[str, Any]) -> PatientGoal:
+    targets = ()
+    if "loinc" in row:
+        measure = Concept((Coding(LOINC, row["loinc"]),))
+        targets = (GoalTarget(measure, high=Decimal(str(row["below"])), unit=row.get("unit", "")),)
+    return PatientGoal(f"Goal/{index}", Concept(text=row.get("text", "")), "active", targets=targets)
 
 
 def _allergy(index: int, text: str) -> CodedAllergy:

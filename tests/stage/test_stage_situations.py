@@ -24,7 +24,7 @@ def test_situation(row: dict[str, Any]) -> None:
 
 
 def test_the_table_is_large_and_names_its_sources() -> None:
-    assert len(ROWS) >= 100
+    assert len(ROWS) >= 150
     assert len({(row["file"], row["name"]) for row in ROWS}) == len(ROWS)
     assert all(row.get("source") and row.get("expect") for row in ROWS)
     assert all(key in CHECKS for row in ROWS for key in row["expect"])
@@ -117,6 +117,37 @@ def _refused(plan: Plan, wanted: str) -> list[str]:
     return [] if wanted in plan.refused else [f"refused: {plan.refused!r}, not {wanted!r}"]
 
 
+def _wishes(plan: Plan, wanted: list[str]) -> list[str]:
+    keys = [p.key for p in plan.preferences]
+    return [] if keys == wanted else [f"preferences {keys}, not {wanted}"]
+
+
+def _step(plan: Plan, wanted: list[str]) -> list[str]:
+    return [
+        f"no step says {words!r}: {plan.sequence}"
+        for words in wanted
+        if not any(words in s for s in plan.sequence)
+    ]
+
+
+def _predict(plan: Plan, wanted: list[str]) -> list[str]:
+    titles = [p.title for p in plan.predictions]
+    return [f"not predicted: {title} (is: {titles})" for title in wanted if title not in titles]
+
+
+def _no_predict(plan: Plan, wanted: list[str]) -> list[str]:
+    return [f"must not be predicted: {p.title}" for p in plan.predictions if p.title in wanted]
+
+
+def _hangs(plan: Plan, wanted: dict[str, str]) -> list[str]:
+    said = {f.key: " ".join(f.sensitivity) for f in plan.findings}
+    return [
+        f"{key}: {said.get(key)!r} lacks {words!r}"
+        for key, words in wanted.items()
+        if words not in said.get(key, "")
+    ]
+
+
 CHECKS: dict[str, Any] = {
     "propose": _propose,
     "absent": _absent,
@@ -133,4 +164,9 @@ CHECKS: dict[str, Any] = {
     "no_goal": _no_goal,
     "caution": _caution,
     "refused": _refused,
+    "wishes": _wishes,
+    "step": _step,
+    "predict": _predict,
+    "no_predict": _no_predict,
+    "hangs": _hangs,
 }
