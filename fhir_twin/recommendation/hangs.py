@@ -23,6 +23,7 @@ def near_limits(when: Predicate, case: Case) -> tuple[str, ...]:
                 name, amount = case.words.analyte(leaf.key), case.words.amount
                 words.append(
                     f"{capital(name)} is likely between {amount(leaf.key, now.low)} and "
-                    f"{amount(leaf.key, now.high)}, on both sides of the limit of {amount(leaf.key, limit)}: another measurement may turn this around."
+                    f"{amount(leaf.key, now.high)}, on both sides of the limit of "
+                    f"{amount(leaf.key, limit)}: another measurement may turn this around."
                 )
     return tuple(dict.fromkeys(words))[:MOST]
