@@ -62,6 +62,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("lease", "float", 60.0, "Seconds of silence after which a worker's work is taken over", minimum=0.1),
     Option("send_audit", "bool", False, "Also send AuditEvents to the FHIR server, where it takes them"),
     Option("replan_days", "float", 30.0, "A plan older than this is made again with the next result", minimum=0),
+    Option("population", "path", "", "Folder of a finished population run, shown as the worklist page"),
     Option("facade", "str", "auto", "FHIR face for patients ($twin ...): on, off, auto = on loopback only"),
     Option("facade_age", "float", 15.0, "Minutes for which a kept plan answers searches of the FHIR face", minimum=0),
     Option("token_jwks", "str", "", "JWKS of the issuer of SMART access tokens (JWT) that the FHIR face takes"),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fhir_twin.population.worklist import Filter
 
 SETTINGS = ("knowledge", "cache", "log_level")
+WRITE_SETTINGS = ("store", "tenant", "queue_depth", "queue_free", "lease", "log_level")
+BULK_SETTINGS = ("token", "token_file", "basic_auth", "ca_bundle", "servers_file", "key_folder")
 EXTRA = "population runs need more packages: pip install 'fhir-twin[population]'"
 
 
@@ -33,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         actions.add_parser("run", help="NDJSON in, twins, risks, proposals and gaps as Parquet out")
     )
     _worklist_arguments(actions.add_parser("worklist", help="who gains most from the best next action"))
+    _write_arguments(
+        actions.add_parser("write", help="bring chosen patients' plans to the server, by the queue")
+    )
     _report_arguments(
         actions.add_parser("fairness", help="is the twin as right and as useful for every group?"),
         "fairness.html",
@@ -49,7 +54,11 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "file, offset and reason."
     )
     parser.add_argument(
-        "--input", required=True, metavar="DIR", type=Path, help="folder of .ndjson or .ndjson.gz files"
+        "--input", required=True, metavar="DIR|bulk:URL",
+        help="folder of .ndjson or .ndjson.gz files, or a FHIR server to export from (Bulk Data)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--group", default="", metavar="ID", help="with bulk:URL: only the members of this Group"
     )
     parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="where the results go")
     parser.add_argument("--as-of", metavar="DATE", help="the day the record ends (ISO 8601; default: today)")
@@ -72,10 +81,33 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep-shards", action="store_true", help="keep the sorted input (the trial command needs it)"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    add_settings(parser, *SETTINGS)
+    add_settings(parser, *SETTINGS, *BULK_SETTINGS)
 
 
 def _worklist_arguments(parser: argparse.ArgumentParser) -> None:
+    _choosing(parser)
+    parser.add_argument("--offset", type=int, default=0, metavar="N", help="skip the first N")
+    parser.add_argument(
+        "--format",
+        choices=("text", "csv", "json", "group", "list"),
+        default="text",
+        help="group, list: FHIR R4",
+    )
+    parser.add_argument("--title", default="Worklist by expected benefit", help="of the FHIR Group or List")
+
+
+def _write_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Accepts one piece of work per chosen patient into the durable queue: the record is read anew from the server, "
+        "planned, and the draft plan written (`fhir-twin worker` does it). The same run and patient are accepted once."
+    )
+    _choosing(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only say who would be written")
+    add_settings(parser, *WRITE_SETTINGS)
+
+
+def _choosing(parser: argparse.ArgumentParser) -> None:
+    """The results and the worklist's filters."""
     parser.add_argument("results", metavar="DIR", type=Path, help="the --out folder of a population run")
     parser.add_argument("--order", default="benefit", help="benefit (default), danger, risk, due or gaps")
     parser.add_argument(
@@ -86,12 +118,10 @@ def _worklist_arguments(parser: argparse.ArgumentParser) -> None:
         help="only where the next action says so (statin)",
     )
     parser.add_argument(
-        "--condition", default="", metavar="GROUP", help="only with this condition group (diabetes)"
+        "--condition", default="", metavar="GROUP", help="only with this condition group (hypertension)"
     )
     parser.add_argument("--due", default="", metavar="WORDS", help="only where this is due (colorectal)")
-    parser.add_argument(
-        "--outcome", default="", help="only where the action lowers this outcome (cvd, diabetes ...)"
-    )
+    parser.add_argument("--outcome", default="", help="only where the action lowers this outcome (cvd ...)")
     parser.add_argument("--sex", default="", help="female, male, other or unknown")
     parser.add_argument("--age-from", type=float)
     parser.add_argument("--age-to", type=float)
@@ -100,14 +130,6 @@ def _worklist_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--danger", action="store_true", help="only with a finding of high severity")
     parser.add_argument("--limit", type=int, default=50, metavar="N", help="how many (default: 50)")
-    parser.add_argument("--offset", type=int, default=0, metavar="N", help="skip the first N")
-    parser.add_argument(
-        "--format",
-        choices=("text", "csv", "json", "group", "list"),
-        default="text",
-        help="group, list: FHIR R4",
-    )
-    parser.add_argument("--title", default="Worklist by expected benefit", help="of the FHIR Group or List")
 
 
 def _report_arguments(parser: argparse.ArgumentParser, out: str) -> None:
@@ -125,7 +147,7 @@ def _report_arguments(parser: argparse.ArgumentParser, out: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    actions = {"run": _run, "worklist": _worklist, "fairness": _fairness, "drift": _drift}
+    actions = {"run": _run, "worklist": _worklist, "write": _write, "fairness": _fairness, "drift": _drift}
     return actions[arguments.action](arguments)
 
 
@@ -154,8 +176,7 @@ def _run(arguments: argparse.Namespace) -> int:
     log.set_up(settings.text("log_level"))
     if arguments.workers < 1 or arguments.buckets < 0:
         raise InvalidInput("--workers must be at least 1, --buckets not negative")
-    if not arguments.input.exists():
-        raise InvalidInput("the input folder does not exist")
+    source = _source(arguments)
     end = date_of(arguments.as_of) if arguments.as_of else datetime.now(UTC).date()
     index = date_of(arguments.index).isoformat() if arguments.index else ""
     if index and index >= end.isoformat():
@@ -163,7 +184,7 @@ def _run(arguments: argparse.Namespace) -> int:
     one_thread()
     overlay, cache = (str(settings.path(n) or "") for n in ("knowledge", "cache"))
     summary = run_population(
-        arguments.input,
+        source,
         arguments.out,
         Task(end.isoformat(), index),
         _executor(arguments.engine, arguments.workers),
@@ -186,6 +207,29 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"{summary.passed:,} resources of types that the twin does not read were passed over")
     print(f"digest {summary.digest}")
     return 0
+
+
+def _source(arguments: argparse.Namespace) -> Path:
+    """The folder of the export; bulk:URL is exported first, into a folder beside the results (resumed after a stop)."""
+    if not arguments.input.startswith("bulk:"):
+        if not Path(arguments.input).exists():
+            raise InvalidInput("the input folder does not exist")
+        return Path(arguments.input)
+    from fhir_twin.cli import bulk
+
+    folder: Path = arguments.out.with_name(f"{arguments.out.name}-export")
+    parser = argparse.ArgumentParser()
+    bulk.add_arguments(parser)
+    words = ["--out", str(folder), "--server", arguments.input.removeprefix("bulk:")]
+    words += ["--group", arguments.group] if arguments.group else []
+    for name in BULK_SETTINGS:
+        if getattr(arguments, name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+    if not (folder / "complete").exists():
+        if bulk.run(parser.parse_args(words)):
+            print("the export is not complete; the run goes on with what there is", file=sys.stderr)
+        (folder / "complete").touch()
+    return folder
 
 
 def _executor(engine: str, workers: int) -> Executor:
@@ -235,6 +279,39 @@ def _worklist(arguments: argparse.Namespace) -> int:
         last = arguments.offset + len(page.entries)
         if page.entries:
             print(f"{arguments.offset + 1} to {last} of {page.total}; --offset {last} shows the next")
+    return 0
+
+
+def _write(arguments: argparse.Namespace) -> int:
+    """One piece of work per patient; the key makes a second call harmless."""
+    with needed():
+        from fhir_twin.population.results import Results
+        from fhir_twin.population.worklist import worklist
+    from fhir_twin.wiring_work import open_settings_store
+    from fhir_twin.worker.refresh import refresh_work
+
+    results = Results(arguments.results)
+    chosen = worklist(results, _filter(arguments), limit=arguments.limit)
+    if arguments.dry_run:
+        for entry in chosen.entries:
+            print(f"would write {entry.patient}: {entry.action or 'findings and questions only'}")
+        print(f"{len(chosen.entries)} of {chosen.total}; nothing was accepted")
+        return 0
+    settings = load_settings({n: getattr(arguments, n) for n in WRITE_SETTINGS}, file=arguments.settings)
+    log.set_up(settings.text("log_level"))
+    run_id = str(results.summary["digest"])[:16]
+    store = open_settings_store(settings)
+    try:
+        work = [
+            refresh_work(e.patient, "worklist", key=f"worklist/{run_id}/{e.patient}") for e in chosen.entries
+        ]
+        accepted = store.jobs.accept_many(work)
+    finally:
+        store.close()
+    fresh = sum(not a.duplicate for a in accepted)
+    print(
+        f"{fresh} accepted, {len(accepted) - fresh} had been accepted before; `fhir-twin worker` writes them"
+    )
     return 0
 
 

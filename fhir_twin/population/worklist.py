@@ -45,8 +45,9 @@ class Filter:
 @dataclass(frozen=True, slots=True, repr=False)
 class Entry:
     """One patient of the worklist. worth: weighted events avoided within ten years, 80 % interval worth_low to
-    worth_high; benefit: fall of the probability of `outcome` within `years`, 80 % interval low to high;
-    None when no proposal has a number. risk: of that outcome (else of any) as things are."""
+    worth_high; benefit: fall of the probability of `outcome` within `years`, 80 % interval low to high; None when no
+    proposal has a number. dangers: findings of high severity, findings: the others. risk: of that outcome (else of
+    any) as things are."""
 
     place: int
     patient: str
@@ -69,6 +70,7 @@ class Entry:
     questions: tuple[str, ...]
     findings: tuple[str, ...]
     conditions: tuple[str, ...]
+    dangers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -94,7 +96,8 @@ with best as (
     select patient,
         list(distinct text order by text) filter (kind = 'due') as due,
         list(distinct text order by text) filter (kind = 'question') as questions,
-        list(distinct text order by text) filter (kind = 'finding') as findings,
+        list(distinct text order by text) filter (kind = 'finding' and severity != 'high') as findings,
+        list(distinct text order by text) filter (kind = 'finding' and severity = 'high') as dangers,
         count(distinct text) filter (kind = 'due') as due_count,
         count(distinct text) filter (kind = 'question') as question_count,
         count(distinct text) filter (kind = 'finding' and severity = 'high') as high_findings
@@ -104,7 +107,8 @@ select p.patient, p.age, p.sex, coalesce(b.title, '') as action, coalesce(b.key,
     coalesce(b.outcome, '') as outcome, b.years, b.worth, b.worth_low, b.worth_high, b.benefit, b.low, b.high,
     coalesce(r.probability, w.probability) as risk, coalesce(b.why, '') as why,
     coalesce(b.certainty, '') as certainty, coalesce(g.due, []) as due, coalesce(g.questions, []) as questions,
-    coalesce(g.findings, []) as findings, p.conditions, coalesce(g.high_findings, 0) as high_findings,
+    coalesce(g.findings, []) as findings, coalesce(g.dangers, []) as dangers, p.conditions,
+    coalesce(g.high_findings, 0) as high_findings,
     coalesce(g.due_count, 0) as due_count, coalesce(g.question_count, 0) as question_count
 from patients p
 left join best b on b.patient = p.patient
@@ -166,5 +170,5 @@ def _entry(place: int, row: dict[str, Any]) -> Entry:
         place, row["patient"], row["age"], row["sex"], row["action"], row["key"], row["outcome"], row["years"],
         row["worth"], row["worth_low"], row["worth_high"], row["benefit"], row["low"], row["high"], row["risk"],
         row["why"], row["certainty"], tuple(row["due"]),
-        tuple(row["questions"]), tuple(row["findings"]), tuple(row["conditions"].split()),
+        tuple(row["questions"]), tuple(row["findings"]), tuple(row["conditions"].split()), tuple(row["dangers"]),
     )  # fmt: skip

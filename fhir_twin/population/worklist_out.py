@@ -13,7 +13,7 @@ from fhir_twin.population.worklist import Entry
 COLUMNS = (
     "place", "patient", "age", "sex", "next action", "worth", "worth low", "worth high", "outcome",
     "years", "benefit", "benefit low", "benefit high",
-    "risk now", "certainty", "why", "due", "questions", "findings", "conditions",
+    "risk now", "certainty", "why", "due", "questions", "dangers", "findings", "conditions",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 TAG = {"system": "https://fhir-twin.org/fhir/CodeSystem/origin", "code": "worklist"}
@@ -31,7 +31,8 @@ def to_csv(entries: Iterable[Entry]) -> str:
                 e.place, safe(e.patient), _round(e.age, 0), e.sex, safe(e.action), _round(e.worth, 4),
                 _round(e.worth_low, 4), _round(e.worth_high, 4), e.outcome, _round(e.years, 0),
                 _round(e.benefit, 4), _round(e.low, 4), _round(e.high, 4), _round(e.risk, 4), e.certainty,
-                safe(e.why), safe("; ".join(e.due)), safe("; ".join(e.questions)), safe("; ".join(e.findings)),
+                safe(e.why), safe("; ".join(e.due)), safe("; ".join(e.questions)), safe("; ".join(e.dangers)),
+                safe("; ".join(e.findings)),
                 safe(" ".join(e.conditions)),
             ]
         )  # fmt: skip
@@ -113,7 +114,7 @@ def to_lines(entries: Iterable[Entry]) -> str:
     for e in entries:
         age = "age unknown" if e.age is None else f"{e.age:.0f}"
         lines.append(f"{e.place:4d}  {e.patient}  {e.sex} {age}  {e.action or '-'}{benefit_words(e)}")
-        more = [*(f"! {f}" for f in e.findings[:1]), *(f"due: {d}" for d in e.due[:2])]
+        more = [*(f"! {f}" for f in e.dangers[:2]), *(f"due: {d}" for d in e.due[:2])]
         if more:
             lines.append("      " + "; ".join(more)[:150])
     return "\n".join(lines)

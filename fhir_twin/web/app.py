@@ -45,6 +45,7 @@ from fhir_twin.web import (
     smart_pick,
     subscriptions,
     terminology_ops,
+    worklist,
 )
 from fhir_twin.web.answers import outcome_response
 from fhir_twin.worker.notices import Inbox
@@ -112,6 +113,7 @@ def create_app(
     for face in (facade_made, operations, facade_async):
         app.register_blueprint(face.blueprint)
     app.register_blueprint(pages.blueprint)
+    app.register_blueprint(worklist.blueprint)
     app.register_blueprint(messages.blueprint)
     app.register_blueprint(openapi.blueprint)
     app.register_blueprint(subscriptions.blueprint)
