@@ -9,7 +9,7 @@ OUT ?= out
 ROUNDS ?= 2000
 SECONDS ?= 120
 
-.PHONY: chaos tx-tests validate help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
+.PHONY: population chaos tx-tests validate help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -87,6 +87,20 @@ sandbox: $(STAMP)  ## only the sandbox FHIR server
 
 image:  ## the container image (needs a Docker engine)
 	docker build -t fhir-twin .
+
+PATIENTS ?= 10000
+POPULATION := $(OUT)/population
+population: $(STAMP)  ## a synthetic cohort (PATIENTS=10000): worklist, fairness, drift and trial reports in out/population
+	rm -rf $(POPULATION)
+	$(BIN)/fhir-twin synth --patients $(PATIENTS) --seed 1 --end 2026-10-01 --out $(POPULATION)/cohort
+	$(BIN)/fhir-twin population run --input $(POPULATION)/cohort --out $(POPULATION)/past --as-of 2026-10-01 --index 2021-10-01
+	$(BIN)/fhir-twin population run --input $(POPULATION)/cohort --out $(POPULATION)/now --as-of 2026-10-01 --keep-shards
+	$(BIN)/fhir-twin population worklist $(POPULATION)/now --limit 20
+	$(BIN)/fhir-twin population worklist $(POPULATION)/now --limit 10000 --format csv > $(POPULATION)/worklist.csv
+	$(BIN)/fhir-twin population fairness $(POPULATION)/past --out $(POPULATION)/fairness.html --json
+	-$(BIN)/fhir-twin population drift $(POPULATION)/past --out $(POPULATION)/drift.html --json
+	$(BIN)/fhir-twin trial mappings/trials/cohort/statin.toml --cohort $(POPULATION)/now --out $(POPULATION)/trial.html --json
+	$(BIN)/fhir-twin trial --published --out $(POPULATION)/published.html --json
 
 validate: $(STAMP)  ## the scientific checks, as a report with plots (out/validation/report.html)
 	$(BIN)/fhir-twin validate --out $(OUT)/validation
