@@ -7,6 +7,7 @@ A bad entry costs that entry and becomes an Issue; sections that are not read ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from fhir_twin.intake.ccda_history import read_family, read_procedure
@@ -84,7 +85,8 @@ def _section(clerk: Clerk, section: Node) -> list[Json]:
     title = words(find(section, "title"))
     entries = each(section, "entry")
     if not kind:
-        code = attribute(find(section, "code"), "code") or "without a code"
+        code = attribute(find(section, "code"), "code")
+        code = code if re.fullmatch(r"\d{1,7}(-\d)?", code, re.ASCII) else "without a code of LOINC"
         if entries:
             clerk.note("information", "informational", f"a section that is not read here: {code}")
         return []

@@ -17,6 +17,8 @@ from sqlalchemy.engine import Connection
 from fhir_twin.storage.database import Database
 from fhir_twin.storage.schema import PERSON_KEY, RECORD
 
+MOST_LINKED = 8  # persons of the shelf that one Patient of the server may be
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Kept:
@@ -98,16 +100,44 @@ class RecordShelf:
         with self.database.read() as tx:
             return self.persons(keys, tx)
 
-    def erase(self, person: str, tx: Connection) -> int:
-        """Everything of a person, and who they are. How many resources."""
-        mine = [PERSON_KEY.c.tenant == self._tenant, PERSON_KEY.c.person == person]
-        tx.execute(sa.delete(PERSON_KEY).where(*mine))
-        gone = sa.delete(RECORD).where(RECORD.c.tenant == self._tenant, RECORD.c.person == person)
-        return int(tx.execute(gone).rowcount)
+    def link(self, patient: str, persons: Sequence[str]) -> None:
+        """These persons are the server's Patient/`patient`: whoever erases the one erases the others."""
+        known = self.known([_on_server(patient, n) for n in range(len(persons))])
+        if set(known.values()) != set(persons):
+            with self.database.write() as tx:
+                for n, person in enumerate(persons):
+                    self.name([_on_server(patient, n)], person, tx)
+
+    def of(self, patient: str, tx: Connection) -> list[str]:
+        """The persons that an id of the shelf or of the server means."""
+        linked = self.persons([_on_server(patient, n) for n in range(MOST_LINKED)], tx)
+        return sorted({patient, *linked.values()})
+
+    def lanes(self, person: str, tx: Connection) -> list[str]:
+        """The lanes of the jobs that brought a person's messages (see `intake.reception.lane_of`)."""
+        wanted = sa.select(PERSON_KEY.c.key).where(
+            PERSON_KEY.c.tenant == self._tenant, PERSON_KEY.c.person == person
+        )
+        return [f"feed/{str(row.key)[:40]}" for row in tx.execute(wanted)]
+
+    def erase(self, patient: str, tx: Connection) -> int:
+        """Everything of a patient (id of the shelf or of the server), and who they are. How many resources."""
+        count = 0
+        for person in self.of(patient, tx):
+            mine = [PERSON_KEY.c.tenant == self._tenant, PERSON_KEY.c.person == person]
+            tx.execute(sa.delete(PERSON_KEY).where(*mine))
+            gone = sa.delete(RECORD).where(RECORD.c.tenant == self._tenant, RECORD.c.person == person)
+            count += int(tx.execute(gone).rowcount)
+        return count
 
     def _one(self, person: str, type_: str, id_: str) -> tuple[sa.ColumnElement[bool], ...]:
         t = RECORD.c
         return t.tenant == self._tenant, t.person == person, t.type == type_, t.id == id_
+
+
+def _on_server(patient: str, number: int) -> str:
+    """The key of a link; no identifier system looks like it."""
+    return f"fhir-server {number}|{patient}"
 
 
 def _hash(key: str) -> str:

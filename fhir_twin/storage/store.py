@@ -57,6 +57,8 @@ class Store:
         lane = f"Patient/{patient}"
         with self.database.write() as tx:
             found = {"twin": int(self.twins.erase(patient, tx))}
+            lanes = [feed for one in self.records.of(patient, tx) for feed in self.records.lanes(one, tx)]
+            found["messages"] = sum(Desk(self.jobs).erase(feed, tx) for feed in lanes)
             found["record"] = self.records.erase(patient, tx)
             for name, queue in (("jobs", self.jobs), ("outbox", self.outbox)):
                 found[name] = Desk(queue).erase(lane, tx) + Desk(queue).erase_mentions(patient, tx)

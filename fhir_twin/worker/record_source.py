@@ -11,7 +11,7 @@ from fhir_twin.errors import NotFound
 from fhir_twin.intake.merge import point_to
 from fhir_twin.model.chart import Completeness
 from fhir_twin.service import Source
-from fhir_twin.storage.records import RecordShelf
+from fhir_twin.storage.records import MOST_LINKED, RecordShelf
 from fhir_twin.transport.pull import Fetched
 from fhir_twin.worker.intake import opened
 
@@ -101,7 +101,9 @@ class JoinedSource:
             (r for r in resources if r.get("resourceType") == "Patient" and r.get("id") == patient), {}
         )
         keys = [f"{system}|{value}" for system, value in _identifiers(person)]
-        known = sorted(set(self._shelf.known(keys).values())) if keys else []
+        known = sorted(set(self._shelf.known(keys).values()))[:MOST_LINKED] if keys else []
+        if known:
+            self._shelf.link(patient, known)
         return [
             point_to(opened(kept), one, patient)
             for one in known

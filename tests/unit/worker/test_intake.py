@@ -218,3 +218,8 @@ def test_feeds_are_joined_to_the_servers_patient_with_the_same_identifier(feed: 
     assert (fetched.patient, len(rows), rows[0]["subject"]["reference"]) == ("p1", 1, "Patient/p1")
     with pytest.raises(NotFound):
         joined.fetch(feed.source.find("https://fhir-twin.org/fhir/authority/HOSP", "2"))
+    gone = feed.store.erase_patient("p1")  # by the server's id: the record, its messages, who it is
+    assert (gone["record"] > 0, gone["messages"]) == (True, 1)
+    with pytest.raises(NotFound):
+        feed.source.fetch(person)
+    assert len(list(feed.source.patients())) == 1
