@@ -169,6 +169,7 @@ def _filter(memory: Memory, layout: Layout, table: Table, part: slice) -> tuple[
         time=float(done.belief.time[0]),
         seen=tuple(int(v) for v in done.belief.seen[0]),
         doubt=None if done.belief.doubt is None else done.belief.doubt.astype(np.float64),
+        squares=done.squares if memory.squares is None else memory.squares + done.squares,
     )
     return memory, done.trace
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from fhir_twin import log
+from fhir_twin.assimilation.expect import Expected, expect
 from fhir_twin.cli import add_settings
 from fhir_twin.cli.run import SETTINGS, parse_as_of
 from fhir_twin.errors import InvalidInput, NotFound
@@ -23,6 +25,7 @@ from fhir_twin.wiring import open_files, open_service
 
 KEYS = {"delay": "delay_years", "adherence": "adherence"}
 SHOWN = 5
+YEAR = timedelta(days=365)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,8 +84,19 @@ def run(arguments: argparse.Namespace) -> int:
     if outcome.run is None:
         raise outcome.error or NotFound("this patient cannot be read")
     answer = _answer(outcome.run, choices, known, arguments.horizon, arguments.outcome)
-    print(json.dumps(_plain(answer)) if arguments.json else text(*answer, arguments.outcome))
+    readings = _readings(outcome.run, known, answer[1])
+    if arguments.json:
+        print(json.dumps(_plain(answer) | {"next_readings": to_plain(readings)}))
+    else:
+        print(text(*answer, arguments.outcome, readings))
     return 0
+
+
+def _readings(run: Run, known: Knowledge, then: Trajectory) -> tuple[Expected, ...]:
+    """What the next office reading a year from now would be as now, of each biomarker that the options move."""
+    keys = [k for k, *_ in then.biomarker_changes if run.twin.used(k)]
+    at = run.twin.as_of + YEAR
+    return tuple(expect(run.twin, known.biomarkers, k, at, setting="office") for k in keys)
 
 
 Answer = tuple[Trajectory, Trajectory, tuple[str, ...], tuple[Sensitivity, ...], tuple[MeasurementValue, ...]]
@@ -143,6 +157,7 @@ def text(
     hangs: tuple[Sensitivity, ...],
     worth: tuple[MeasurementValue, ...],
     outcome: str,
+    readings: tuple[Expected, ...] = (),
 ) -> str:
     """The answer for people: risks, biomarkers, relative effects, safety, what it hangs on."""
     lines = [f"What if: {then.scenario.name}", ""]
@@ -158,6 +173,11 @@ def text(
             )
     for key, mean, low, high in then.biomarker_changes:
         lines.append(f"{key:16s} a year on: {mean:+.2f} ({low:+.2f} to {high:+.2f})")
+    for r in readings:
+        low, middle, high = r.quantiles
+        lines.append(
+            f"{r.biomarker:16s} next reading in a year, as now: {middle:.1f} (80 % interval {low:.1f} to {high:.1f})"
+        )
     if not then.changes:
         lines += [
             f"{e.outcome:16s} hazard ratio {e.ratio:.2f} ({e.low:.2f} to {e.high:.2f})" for e in then.relative

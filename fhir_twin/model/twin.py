@@ -116,7 +116,8 @@ class Memory:
 
     log_weights (c,): log share + log likelihood of each regime; mean (c, m); covariance (c, m, m); time: years
     since 2000-01-01 UTC of the last visit; seen (n,): values assimilated; reference: time at which ageing and
-    slopes are zero; doubt (c, n): side of a last value that was gated, 0 none; day:
+    slopes are zero; doubt (c, n): side of a last value that was gated, 0 none; squares (c, n): squared standardised
+    forecast errors so far (the person's own spread, see dynamics.intervals); day:
     ordinal UTC day of the last visit (a later day can be appended, anything else is replayed)."""
 
     log_weights: Array
@@ -128,6 +129,7 @@ class Memory:
     day: int
     terms: tuple[TreatmentTerm, ...] = ()
     doubt: Array | None = None
+    squares: Array | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

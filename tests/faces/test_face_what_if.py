@@ -41,7 +41,14 @@ def test_two_options_for_a_smoker_with_high_pressure(
     assert answer["sensitivity"] and answer["measurements"]
     assert main(arguments) == 0
     words = capsys.readouterr().out
-    for part in ("cvd", "within 10 y", "hangs on", "One more measurement", "not advice"):
+    for part in (
+        "cvd",
+        "within 10 y",
+        "hangs on",
+        "One more measurement",
+        "next reading in a year",
+        "not advice",
+    ):
         assert part in words
 
 
