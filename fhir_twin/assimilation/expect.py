@@ -46,8 +46,8 @@ def expect(
     readings: int = 1,
     levels: Sequence[float] = LEVELS,
 ) -> Expected:
-    """The next reading of `biomarker` at `at`. Raises InvalidInput for a biomarker that is not modelled, a moment before
-    the twin's last value, or a twin without a state."""
+    """The next reading of `biomarker` at `at`. Raises InvalidInput for a biomarker that is not modelled, a moment
+    before the twin's last value, or a twin without a state."""
     memory = twin.memory
     if memory is None or biomarker not in twin.biomarkers or twin.biomarkers != known.keys:
         raise InvalidInput("nothing can be expected: no state, or the biomarker is not modelled")
