@@ -4,11 +4,12 @@ Each takes plain numbers and gives one `<svg>` with a title and a description; t
 beside it. Numbers are rounded for drawing only.
 """
 
-from fhir_twin.web.charts.course import Course, Line, Mark, Shape, Target, course_chart
+from fhir_twin.web.charts.course import SMALL, Course, Line, Mark, Shape, Target, course_chart
 from fhir_twin.web.charts.risk import RiskBar, risk_chart
 from fhir_twin.web.charts.scale import Plane, ticks
 
 __all__ = [
+    "SMALL",
     "Course",
     "Line",
     "Mark",

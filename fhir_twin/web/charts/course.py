@@ -15,6 +15,7 @@ from typing import Literal
 from fhir_twin.web.charts.scale import Plane, padded, ticks
 
 WIDTH, HEIGHT = 560.0, 230.0
+SMALL = 400.0  # width of a chart of which several stand side by side; its letters are as large as the others'
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 14.0, 16.0, 26.0
 Shape = Literal["dot", "ring", "square", "cross"]
 Row = tuple[float, float, float, float]
@@ -51,7 +52,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Course:
-    """What is drawn. title and description are read by screen readers."""
+    """What is drawn. title and description are read by screen readers. width: of the paper; letters keep their size."""
 
     title: str
     description: str
@@ -59,6 +60,7 @@ class Course:
     marks: tuple[Mark, ...] = ()
     lines: tuple[Line, ...] = ()
     target: Target | None = None
+    width: float = WIDTH
 
 
 def course_chart(course: Course) -> str:
@@ -75,7 +77,7 @@ def course_chart(course: Course) -> str:
         *_names(course.lines, plane),
     ]
     return (
-        f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" class="chart course">'
+        f'<svg viewBox="0 0 {course.width:g} {HEIGHT:g}" role="img" class="chart course">'
         f"<title>{escape(course.title)}</title><desc>{escape(course.description)}</desc>{''.join(parts)}</svg>"
     )
 
@@ -94,7 +96,7 @@ def _plane(course: Course) -> Plane:
         high = max([high, *(v for v in near if v <= high + reach)])
     low, high = padded(low, high)
     x0, x1 = min(*times, -0.25), max(*times, 0.25)
-    return Plane(x0, x1, low, high, LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM)
+    return Plane(x0, x1, low, high, LEFT, course.width - RIGHT, TOP, HEIGHT - BOTTOM)
 
 
 def _target(target: Target | None, plane: Plane) -> list[str]:

@@ -7,7 +7,7 @@ from html import escape
 
 from fhir_twin.web.charts.scale import Plane, ticks
 
-WIDTH, ROW, TOP, BOTTOM, LEFT, RIGHT = 560.0, 34.0, 8.0, 24.0, 176.0, 92.0
+WIDTH, ROW, TOP, BOTTOM, LEFT, RIGHT = 560.0, 34.0, 8.0, 24.0, 176.0, 112.0
 LONGEST = 24  # letters of a name on one line
 SCALES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,15 +26,26 @@ ACTIONS = {
 _SKIP = frozenset({"id", "resourceType", "meta"})
 _OWN = ("/ids/fhir-twin-content", "/ids/fhir-twin-item")
 LONGEST = 600
+# What says what is decided, ordered or aimed at; the rest is how it is written down.
+_MAIN = re.compile(
+    r"(?:status|lifecycleStatus|intent|doNotPerform|title|statusReason\.text"
+    r"|extension\[\d+\]\.valueCodeableConcept\.text"
+    r"|(?:medicationCodeableConcept|code|description|valueCodeableConcept)\.text|valueString"
+    r"|priority\.coding\[\d\]\.display"
+    r"|dosageInstruction\[\d+\]\.text|oralDiet\.(?:type\[\d+\]\.text|instruction)|payload\[\d+\]\.contentString"
+    r"|note\[[1-9]\d*\]\.text|detail|severity|target\[\d+\]\.(?:measure\.text|detailQuantity\.(?:value|comparator|unit))"
+    r"|prediction\[\d+\]\.(?:outcome\.text|probabilityDecimal|qualitativeRisk\.text)|reasonCode\[\d+\]\.text)\Z"
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DiffLine:
-    """place: "dosageInstruction[0].text"; before and after in words, "" = not there."""
+    """place: "dosageInstruction[0].text"; before and after in words, "" = not there. main: what is read first."""
 
     place: str
     before: str
     after: str
+    main: bool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -71,7 +83,8 @@ def diff(before: Json | None, after: Json | None) -> Iterator[DiffLine]:
     old, new = dict(_leaves(before or {})), dict(_leaves(after or {}))
     for place in dict.fromkeys((*new, *old)):
         if old.get(place) != new.get(place):
-            yield DiffLine(place, _short(old.get(place, "")), _short(new.get(place, "")))
+            main = _MAIN.match(place) is not None
+            yield DiffLine(place, _short(old.get(place, "")), _short(new.get(place, "")), main)
 
 
 def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, str]]:

@@ -67,9 +67,14 @@ def sheet(run: Run, decisions: Mapping[str, Decision]) -> Sheet:
             dict.fromkeys(g.concept.label for g in run.chart.goals if g.status in ("active", "accepted"))
         )
         or tuple(dict.fromkeys(g.description for g in run.plan.goals)),
-        ask=tuple(q.text for q in run.plan.questions if not q.loinc),
+        ask=tuple(_asked(q.text) for q in run.plan.questions if not q.loinc),
         only_agreed=bool(agreed),
     )
+
+
+def _asked(text: str) -> str:
+    """Without the words that are for the clinician."""
+    return first_upper(text.removeprefix("Find out: ").removeprefix("Confirm or rule out: "))
 
 
 def _title(title: str) -> str:

@@ -59,6 +59,7 @@ class PointRow:
     shift: str
     source: str
     shape: str
+    moved: float
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -173,7 +174,7 @@ def _card(
         trend=_trend(before, key, k, unit),
         svg=course_chart(course),
         rows=tuple(reversed(rows)),
-        movers=tuple(sorted((r for r in rows if r.used and r.share >= 0.05), key=lambda r: -r.share)[:4]),
+        movers=_movers(rows, estimate),
         past=before,
         ahead=ahead,
         low_edge=target.low if target else None,
@@ -191,6 +192,13 @@ def forecast(
         found = zip(future.times, future.median[:, i], future.low[:, i], future.high[:, i], strict=True)
         rows += [(float(t), float(m), float(a), float(b)) for t, m, a, b in found if 0 < t <= years]
     return tuple(rows)
+
+
+def _movers(rows: tuple[PointRow, ...], estimate: Estimate, most: int = 3) -> tuple[PointRow, ...]:
+    """The values that moved the estimate farthest; what moved it by less than a tenth of its spread is no mover."""
+    least = 0.05 * (estimate.high - estimate.low)
+    found = [r for r in rows if r.used and abs(r.moved) >= least]
+    return tuple(sorted(found, key=lambda r: -abs(r.moved))[:most])
 
 
 def _clipped(
@@ -230,6 +238,7 @@ def _row(point: Point, k: Knowledge) -> PointRow:
         shift=signed(point.shift, digits) if point.used else "",
         source=place(point.source),
         shape=_shape(point),
+        moved=point.shift,
     )
 
 

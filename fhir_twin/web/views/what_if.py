@@ -11,7 +11,7 @@ from fhir_twin.model.scenario import Choice, Sensitivity, Trajectory
 from fhir_twin.pipeline import Run
 from fhir_twin.simulation import sensitivity, what_if
 from fhir_twin.simulation.combine import allowed_together
-from fhir_twin.web.charts import Course, Line, RiskBar, course_chart, risk_chart
+from fhir_twin.web.charts import SMALL, Course, Line, RiskBar, course_chart, risk_chart
 from fhir_twin.web.views.choices import Wish, choices_of
 from fhir_twin.web.views.targets import targets
 from fhir_twin.web.views.twin import forecast
@@ -167,6 +167,7 @@ def _course(
         as_of=run.twin.as_of,
         lines=(Line(first, "now", "as now"), Line(second, "option", "what-if")),
         target=targets(run, k).get(key),
+        width=SMALL,
     )
     return CourseRow(
         key, first_upper(name), unit, signed(change[0], digits), interval, course_chart(course), first, second
