@@ -9,7 +9,7 @@ OUT ?= out
 ROUNDS ?= 2000
 SECONDS ?= 120
 
-.PHONY: population chaos tx-tests validate help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
+.PHONY: screenshots population chaos tx-tests validate help demo demo-once test test-all lint types layers knowledge fix golden bench hapi hapi-server serve sandbox image docs clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -104,6 +104,9 @@ population: $(STAMP)  ## a synthetic cohort (PATIENTS=10000): worklist, fairness
 
 validate: $(STAMP)  ## the scientific checks, as a report with plots (out/validation/report.html)
 	$(BIN)/fhir-twin validate --out $(OUT)/validation
+
+screenshots: $(STAMP)  ## a picture of the page in every state, into out/screenshots (needs Chromium and its driver)
+	$(BIN)/python tests/browser/screenshots.py $(OUT)/screenshots
 
 docs: $(STAMP)  ## make the generated pages of docs/ anew (settings, inputs of equations)
 	$(BIN)/python docs/make_settings.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import tempfile
 import time
 
 from fhir_twin import log
@@ -31,7 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     flags: dict[str, object] = {name: getattr(arguments, name) for name in SETTINGS}
     as_of = parse_as_of(arguments.as_of)
-    with contextlib.closing(serve_sandbox(port=arguments.sandbox_port)) as sandbox:
+    with (
+        contextlib.closing(serve_sandbox(port=arguments.sandbox_port)) as sandbox,
+        tempfile.TemporaryDirectory(prefix="fhir-twin-demo-") as site,
+    ):
+        flags["knowledge"] = (
+            flags["knowledge"] or site
+        )  # corrections made on the page are kept there, till the end
         settings = load_settings({**flags, "server": sandbox.base, "host": "127.0.0.1"}, environment={})
         log.set_up(settings.text("log_level"))
         _say(f"A FHIR R4 sandbox (synthetic patients only; not for production) answers at {sandbox.base}")
@@ -63,9 +70,8 @@ def _serve(service, settings, base: str) -> None:  # type: ignore[no-untyped-def
         app, host="127.0.0.1", port=settings.integer("port"), threads=8, ident=None
     )
     here = f"http://127.0.0.1:{server.effective_port}"
-    _say(
-        f"\nThe page:  {here}/\nThe API:   POST {here}/api/patients/ID/run  (GET {here}/metadata, /health, /ready)"
-    )
+    _say(f"\nThe page:  {here}/   (choose a patient)")
+    _say(f"The API:   POST {here}/api/patients/ID/run  (GET {here}/metadata, /health, /ready)")
     _say(f"The FHIR sandbox: {base}\nCtrl-C stops all of it; nothing is kept.")
     try:
         server.run()

@@ -17,17 +17,14 @@ from fhir_twin.web.session import PageSession, session_page
 from fhir_twin.web.viewing import Failed, Loading, Seen, again, look
 from fhir_twin.web.views import choices
 from fhir_twin.web.views import what_if as asked
-from fhir_twin.web.views.coding import coding_rows
-from fhir_twin.web.views.goals import goals_view
 from fhir_twin.web.views.header import header
 from fhir_twin.web.views.methods import cards
-from fhir_twin.web.views.plan import REASONS, open_questions, plan_view
-from fhir_twin.web.views.record import record_view
-from fhir_twin.web.views.risks import risk_view
+from fhir_twin.web.views.plan import REASONS, open_questions
 from fhir_twin.web.views.sheet import sheet
-from fhir_twin.web.views.twin import biomarker_cards, other_points, standing
+from fhir_twin.web.views.twin import standing
 
 FRAGMENT = "X-Fragment"
+KEPT_PAGES = 4
 
 
 @blueprint.get("/s/<tag>/")
@@ -118,31 +115,34 @@ def show(
     problem: str = "",
     status: int = 200,
 ) -> Response:
-    """The whole page."""
-    run, k = seen.run, _knowledge(session)
+    """The whole page. Without a what-if it is rendered once for each state of the decisions."""
     decisions = decisions_of(session)
+    key = (session.csrf, session.granted, session.withheld, tuple(sorted(decisions.items())), can_correct())
+    plain = answer is None and not problem
+    if plain and (ready_made := seen.pages.get(key)) is not None:
+        return Response(ready_made, status, mimetype="text/html")
+    run, k, views = seen.run, _knowledge(session), seen.shown
     wish = wish or choices.Wish({})
-    view = plan_view(run, k, decisions)
-    shown = biomarker_cards(run, k)
-    return page(
+    view = views.decided(decisions)
+    made = page(
         "patient.html",
         status,
         s=session,
         h=header(run, seen.issues, session.withheld),
         run=run,
         plan=run.plan,
-        cards=shown,
-        standing=standing(shown),
-        others=other_points(run, k),
-        risks=risk_view(run, seen.past),
+        cards=views.cards,
+        standing=standing(views.cards),
+        others=views.others,
+        risks=views.risks,
         view=view,
         questions=open_questions(run.plan),
         reasons=REASONS,
         decisions=decisions,
-        record=record_view(run, k),
-        coding=coding_rows(run),
+        record=views.record,
+        coding=views.coding,
         may_correct=can_correct(),
-        goals=goals_view(run, k),
+        goals=views.goals,
         items=choices.items(run, k, wish) if not run.plan.refused and run.trajectories else (),
         wi=choices,
         wish=wish,
@@ -153,6 +153,11 @@ def show(
         as_of=run.twin.as_of,
         as_of_seconds=run.twin.as_of.timestamp(),
     )
+    if plain:
+        if len(seen.pages) >= KEPT_PAGES:
+            seen.pages.clear()
+        seen.pages[key] = made.get_data(as_text=True)
+    return made
 
 
 def can_correct() -> bool:

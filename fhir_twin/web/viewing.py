@@ -27,6 +27,7 @@ from fhir_twin.web.keeping import Keeper, pack, unpack
 from fhir_twin.web.session import PageSession
 from fhir_twin.web.site_lexicon import use_corrections
 from fhir_twin.web.views.risks import Past
+from fhir_twin.web.views.shown import Shown, shown
 
 STAGES = ("fetch", "read", "code", "assimilate", "propose", "simulate", "recommend", "write", "trend")
 WORDS = {
@@ -47,14 +48,15 @@ LOOK_BACK = (3, 2, 1)  # years
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Seen:
-    """What was read and computed. bundle: the record as received. past: risks as the record stood in earlier years."""
+    """What was read and computed. bundle: the record as received. pages: rendered pages, by what they depend on."""
 
     run: Run
     issues: tuple[Issue, ...]
     bundle: dict[str, Any]
     patient: str
-    past: Past = ()
+    shown: Shown
     stamp: str = ""
+    pages: dict[object, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +122,6 @@ def again(session: PageSession) -> None:
         _memory().runs.pop(session.tag, None)
 
 
-def adopt(session: PageSession, run: Run, seen: Seen) -> None:
-    """Use another run of the same record from now on in this process (after a correction of the coding)."""
-    with _memory().guard:
-        _memory().runs[session.tag] = Seen(run, run.issues, seen.bundle, seen.patient, seen.past, seen.stamp)
-
-
 def _memory() -> _Memory:
     kept = current_app.extensions["fhir-twin"]
     with kept["guard"]:
@@ -181,8 +177,12 @@ def _from_outcome(session: PageSession, outcome: Outcome, keeper: Keeper) -> See
     assert outcome.fetched is not None
     keeper.tell("trend")
     bundle, patient = outcome.fetched.bundle, outcome.fetched.patient or session.patient
-    past = _trend(outcome.run, bundle, patient, session.service.knowledge)
-    return Seen(outcome.run, outcome.issues, bundle, patient, past, secrets.token_hex(8))
+    views = _views(outcome.run, bundle, patient, session.service.knowledge)
+    return Seen(outcome.run, outcome.issues, bundle, patient, views, secrets.token_hex(8))
+
+
+def _views(run: Run, bundle: dict[str, Any], patient: str, knowledge: Knowledge) -> Shown:
+    return shown(run, knowledge, _trend(run, bundle, patient, knowledge))
 
 
 def _trend(run: Run, bundle: dict[str, Any], patient: str, knowledge: Knowledge) -> Past:
@@ -227,8 +227,8 @@ def _rebuilt(session: PageSession, record: Any, stamp: str) -> Seen:
     run = service.rerun_fetched(record.fetched, session.patient, record.as_of)
     patient = record.fetched.patient or session.patient
     issues = tuple(dict.fromkeys((*record.fetched.issues, *run.issues)))
-    past = _trend(run, record.fetched.bundle, patient, service.knowledge)
-    return Seen(run, issues, record.fetched.bundle, patient, past, stamp)
+    views = _views(run, record.fetched.bundle, patient, service.knowledge)
+    return Seen(run, issues, record.fetched.bundle, patient, views, stamp)
 
 
 def _remember(memory: _Memory, tag: str, seen: Seen) -> None:

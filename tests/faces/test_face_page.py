@@ -201,6 +201,16 @@ def test_forms_that_make_no_sense(bell: Page, path: str, form: dict[str, str], s
     assert bell.get("progress").status_code == 200, "the page lives on"
 
 
+class Silent:
+    """A source that must not be asked."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+
+    def fetch(self, patient: str) -> Any:
+        raise AssertionError("the record was read a second time")
+
+
 def test_a_second_process_makes_the_same_page(
     tmp_path: Path, stocked_sandbox: str, all_knowledge: Knowledge
 ) -> None:
@@ -210,7 +220,7 @@ def test_a_second_process_makes_the_same_page(
     assert here.post("decide", item="statin", action="accept").status_code == 303
     there = second.test_client()
     there.set_cookie(*here.cookie, domain="127.0.0.1", path=here.url)
-    second.extensions["fhir-twin"]["service"].source = None  # it must not ask the server again
+    second.extensions["fhir-twin"]["service"].source = Silent(stocked_sandbox)
     theirs = there.get(here.url, headers={"Accept": "text/html"}, **HERE)
     assert theirs.status_code == 200
     assert theirs.get_data(as_text=True) == here.get().get_data(as_text=True)

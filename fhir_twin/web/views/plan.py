@@ -84,21 +84,20 @@ class PlanView:
     counts: Mapping[str, int]
 
 
-def plan_view(run: Run, k: Knowledge, decisions: Mapping[str, Decision]) -> PlanView:
+def plan_view(run: Run, k: Knowledge) -> PlanView:
+    """Nothing decided yet."""
     plan = run.plan
-    proposals = [_proposal(r, k, decisions.get(r.key)) for r in plan.recommendations]
+    proposals = [_proposal(r, k) for r in plan.recommendations]
     grouped: dict[str, list[Proposal]] = {name: [] for name in GROUPS}
     for proposal in proposals:
         grouped[_heading(proposal.rec)].append(proposal)
-    decided = [p.decision.action for p in proposals if p.decision is not None]
-    counts = {action: decided.count(action) for action in ("accept", "reject")}
     return PlanView(
         groups=tuple((name, tuple(found)) for name, found in grouped.items() if found),
         rejected=_rejected(plan.rejected),
         urgent=tuple(f for f in plan.findings if f.severity == "high"),
         other_findings=tuple(f for f in plan.findings if f.severity != "high"),
         due_later=_due_later(run, k),
-        counts={**counts, "open": len(proposals) - len(decided)},
+        counts={"accept": 0, "reject": 0, "open": len(proposals)},
     )
 
 
@@ -106,7 +105,7 @@ def _heading(rec: Recommendation) -> str:
     return "Act first" if rec.stop else _GROUP.get(rec.kind, GROUPS[-1])
 
 
-def _proposal(rec: Recommendation, k: Knowledge, decision: Decision | None) -> Proposal:
+def _proposal(rec: Recommendation, k: Knowledge) -> Proposal:
     shown = tuple(c for c in rec.changes if is_noticeable(c))
     return Proposal(
         rec=rec,
@@ -118,7 +117,7 @@ def _proposal(rec: Recommendation, k: Knowledge, decision: Decision | None) -> P
         citations=rec.citations,
         sources=tuple(dict.fromkeys(place(s) for s in rec.sources)),
         doses=_doses(rec, k),
-        decision=decision,
+        decision=None,
         grade=", ".join(
             x for x in (rec.strength, f"certainty {rec.certainty}" if rec.certainty else "") if x
         ),
