@@ -8,7 +8,6 @@ chart with `build_twin`, which is a function of the chart alone: so the state ne
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from fhir_twin.assimilation.assimilate import advance, contributions
@@ -21,7 +20,7 @@ from fhir_twin.assimilation.treatment import treatment_terms
 from fhir_twin.assimilation.visits import group_points, mark_unmodelled
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.coded import CodedChart
-from fhir_twin.model.twin import Memory, Point, Profile, Twin
+from fhir_twin.model.twin import Memory, Point, Profile, TreatmentTerm, Twin
 
 # Two printed times less than this apart could still be one day somewhere on earth (OB-8 compares local days).
 SEPARATE = timedelta(hours=26)
@@ -74,8 +73,15 @@ def _same_person(twin: Twin, profile: Profile) -> bool:
 
 def _same_drugs(memory: Memory, arrived: CodedChart, biomarkers: BiomarkerSet) -> bool:
     terms = treatment_terms(arrived, biomarkers, memory.reference)
-    strip = [replace(t, mean=0.0) for t in terms]
-    return strip == [replace(t, mean=0.0) for t in memory.terms]
+    return [_told(t) for t in terms] == [_told(t) for t in memory.terms]
+
+
+def _told(term: TreatmentTerm) -> tuple[object, ...]:
+    """What the record and the knowledge say of a term: all but `mean`, which the filter adapts to the person."""
+    return (
+        *(term.biomarker, term.drug_class, term.start, term.end, term.onset, term.spread),
+        *(term.sources, term.trial),
+    )
 
 
 def _new_points(

@@ -103,7 +103,7 @@ class Table:
         times = self.times[part]
 
         def many(a: Array) -> Array:
-            return np.broadcast_to(a, (copies, *a.shape))
+            return a[None].repeat(copies, axis=0)
 
         rows = {row for _, row in self.places}
         loadings = [Loading(r, c, many(times - reference)) for r, c in layout.slopes if r in rows]
