@@ -9,7 +9,15 @@ from fhir_twin.dynamics.compiled import compiled
 from fhir_twin.dynamics.state_space import Dynamics
 from fhir_twin.model.twin import Array
 
-MANY = 512  # below this numpy is quick enough, and nobody waits for the compiler
+# Multiplications of covariances (people x visits x biomarkers x states^2) from which on machine code is worth the
+# seconds that numba takes to load: 0.15 s of numpy. Decided by the task alone: the same call gives the same bits.
+WORK = 1e8
+
+
+def is_large(start: Belief, visits: Visits) -> bool:
+    """Is machine code worth it for this task?"""
+    people, count, k = visits.values.shape
+    return bool(people * count * k * start.mean.shape[1] ** 2 >= WORK)
 
 
 def run_many(

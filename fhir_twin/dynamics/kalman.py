@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fhir_twin.dynamics.batch import MANY, run_many
+from fhir_twin.dynamics import batch
 from fhir_twin.dynamics.beliefs import Belief, Filtered, Loading, Robust, Trace, Visits
 from fhir_twin.dynamics.block import Block
 from fhir_twin.dynamics.state_space import Dynamics
@@ -39,8 +39,8 @@ def kalman_filter(
     Returns the belief at each person's last visit, the log likelihood (P,) of the exact values, and with
     `trace=True` what each value did. A person's answer does not depend on who else is in the batch."""
     people = start.mean.shape[0]
-    if people >= MANY and not trace:
-        done = run_many(start, dynamics, design, visits, robust)
+    if batch.is_large(start, visits) and not trace:
+        done = batch.run_many(start, dynamics, design, visits, robust)
         if done is not None:
             return done
     parts = [

@@ -8,7 +8,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from fhir_twin.assimilation import load_biomarkers
-from fhir_twin.dynamics import compiled, kalman
+from fhir_twin.dynamics import batch, compiled
 from fhir_twin.dynamics.beliefs import CAP
 from fhir_twin.dynamics.forecast import forecast
 from fhir_twin.dynamics.intervals import own_scale, quantile_scores, scaled
@@ -65,16 +65,18 @@ def test_compiled_and_numpy_agree(
     robust: Robust | None, people: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert compiled.compiled() is not None, "numba is a dependency"
+    monkeypatch.setattr(batch, "WORK", 0.0)
     task = _task(people)
     fast = kalman_filter(*task, robust=robust)
-    monkeypatch.setattr(kalman, "MANY", 10**9)
+    monkeypatch.setattr(batch, "WORK", float("inf"))
     slow = kalman_filter(*task, robust=robust)
     _same(fast, slow)
     if robust is not None:
         assert (slow.belief.doubt != 0).any()  # the gate had something to do
 
 
-def test_bounds_and_traces_go_through_numpy() -> None:
+def test_bounds_and_traces_go_through_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "WORK", 0.0)
     start, dynamics, design, visits = _task(600)
     bound = np.zeros(visits.values.shape, dtype=np.int8)
     bound[:50, 3, 1] = -1
@@ -90,7 +92,8 @@ def test_bounds_and_traces_go_through_numpy() -> None:
 def test_the_switch_turns_the_compiler_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(compiled.SWITCH, "0")
     assert compiled.compiled.__wrapped__() is None
-    monkeypatch.setattr("fhir_twin.dynamics.batch.compiled", lambda: None)
+    monkeypatch.setattr(batch, "WORK", 0.0)
+    monkeypatch.setattr(batch, "compiled", lambda: None)
     task = _task(520)
     _same(kalman_filter(*task), kalman_filter(*task, trace=True))
 
