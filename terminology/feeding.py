@@ -82,10 +82,10 @@ def _mapped(opened: Terminology, file: Opened) -> Iterator[Phrase]:
     for concept, term, name in _terms(file):
         code = codes.get(concept)
         if code and name not in _NOT_NAMES:
-            yield Phrase(ICD10CM, code, _plain(term, name), kind, concept)
+            yield Phrase(ICD10CM, code, plain_name(term, name), kind, concept)
 
 
-def _plain(term: str, kind: str) -> str:
+def plain_name(term: str, kind: str) -> str:
     """A fully specified name without its semantic tag: "Gout (disorder)"."""
     return term.rpartition(" (")[0] if kind == "fsn" and term.endswith(")") and " (" in term else term
 

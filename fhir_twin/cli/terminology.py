@@ -13,7 +13,9 @@ from fhir_twin.errors import Conflict, InvalidInput, NotFound
 from fhir_twin.model.plain import to_plain
 from fhir_twin.settings import Settings, load_settings
 from fhir_twin.wiring import release_folder
+from mappings import Source
 from terminology.detect import kind_of
+from terminology.finding import open_finder
 from terminology.importers.rows import BadRelease
 from terminology.library import READERS, import_release, list_releases, remove_release, unfinished
 from terminology.store import Terminology, open_terminology
@@ -26,7 +28,7 @@ _KINDS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_settings(parser, "terminology", "cache")
+    add_settings(parser, "terminology", "cache", "knowledge")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     bring = actions.add_parser(
         "import",
@@ -47,10 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info.add_argument("system", help="URI of the code system")
     info.add_argument("code", nargs="?", help="without a code: what the library holds of that system")
     info.add_argument("--version", dest="of", default="", help="of which release (default: the newest)")
+    find = actions.add_parser("find", help="concepts of a release that a text may mean, best first")
+    find.add_argument("system", help="URI of the code system")
+    find.add_argument("text", nargs="+")
+    find.add_argument("--count", type=int, default=5, help="how many (default: 5)")
+    find.add_argument("--version", dest="of", default="", help="of which release (default: the newest)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    flags = {name: getattr(arguments, name) for name in ("terminology", "cache")}
+    flags = {name: getattr(arguments, name) for name in ("terminology", "cache", "knowledge")}
     settings = load_settings(flags, file=arguments.settings)
     if arguments.action == "import":
         return _import(arguments, release_folder(settings))
@@ -61,7 +68,27 @@ def run(arguments: argparse.Namespace) -> int:
             )
         print("removed")
         return 0
+    if arguments.action == "find":
+        return _find(arguments, settings)
     return _info(arguments, settings) if arguments.action == "info" else _list(settings)
+
+
+def _find(arguments: argparse.Namespace, settings: Settings) -> int:
+    opened = open_terminology(release_folder(settings))
+    try:
+        source = Source(overlay=settings.path("knowledge"))
+        finder = open_finder(opened, arguments.system, source, settings.path("cache"), arguments.of)
+        found = finder.find(" ".join(arguments.text), max(1, arguments.count))
+        shown = [(f, opened.lookup(arguments.system, f.code, arguments.of).display) for f in found]
+    except (LookupError, ValueError):
+        raise NotFound("the library holds no release of this system with concepts in it") from None
+    finally:
+        opened.close()
+    for hit, display in shown:
+        print(f"{hit.score:.2f}\t{hit.code}\t{display}" + (f"\t({hit.term})" if hit.term != display else ""))
+    if not shown:
+        print("nothing shares a word with that text")
+    return 0
 
 
 def _import(arguments: argparse.Namespace, folder: Path) -> int:
