@@ -13,6 +13,7 @@ from pathlib import Path
 from fhir_twin import log
 from fhir_twin.cli import add_settings, report
 from fhir_twin.errors import InvalidInput
+from fhir_twin.fhir.write_print import print_plan, print_sheet
 from fhir_twin.model.plain import to_plain
 from fhir_twin.service import Outcome, TwinService, moment_of
 from fhir_twin.settings import Settings, load_settings
@@ -46,7 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--as-of", metavar="DATE", help="pretend it is this date (ISO 8601); later data are not read"
     )
     how.add_argument(
-        "--out", metavar="DIR", type=Path, help="also put each patient's plan Bundle and run there"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="also put each patient's plan Bundle, run and print forms there",
     )
     how.add_argument(
         "--show", choices=SEAMS, action="append", default=[], help="print this stage's value as JSON"
@@ -192,13 +196,16 @@ def _store(outcome: Outcome, folder: Path) -> bool:
     name = (
         "".join(c if c.isalnum() or c in "-." else "_" for c in outcome.patient)[:64].lstrip(".") or "patient"
     )
-    values = {"run.json": _as_json(outcome, None)}
+    texts = {"run.json": json.dumps(to_plain(_as_json(outcome, None)), indent=1)}
     if outcome.run is not None:
-        values["plan-bundle.json"] = outcome.run.output
-    for suffix, value in values.items():
+        texts["plan-bundle.json"] = json.dumps(to_plain(outcome.run.output), indent=1)
+        texts["plan.html"] = print_plan(outcome.run.plan)
+        texts["patient.html"] = print_sheet(outcome.run.plan)
+    for suffix, value in texts.items():
         path = folder / f"{name}.{suffix}"
         try:
-            path.write_text(json.dumps(to_plain(value), indent=1), "utf-8")
+            if value:
+                path.write_text(value, "utf-8")
         except OSError as error:  # a full disk: the run goes on, says so, and does not end with 0
             print(f"fhir-twin: a file in --out was not written: {error.strerror}", file=sys.stderr)
             return False

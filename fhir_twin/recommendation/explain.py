@@ -58,8 +58,12 @@ def recommendation(option: Option, others: tuple[Option, ...], rank: int, case: 
 
 
 def _title(intervention: Intervention, dose: Dose | None) -> str:
-    named = intervention.kind == "medication" and dose is not None and dose.label
-    return f"{intervention.title}: {dose.label}" if named and dose else intervention.title
+    """With the dose; a drug that the title names already is not named twice ("Add ezetimibe: 10 mg once daily")."""
+    if intervention.kind != "medication" or dose is None or not dose.label:
+        return intervention.title
+    drug, _, rest = dose.label.partition(" ")
+    named = drug.lower() in intervention.title.lower().split() and rest
+    return f"{intervention.title}: {rest if named else dose.label}"
 
 
 def _code(intervention: Intervention, dose: Dose | None) -> Concept:
