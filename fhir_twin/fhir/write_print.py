@@ -34,7 +34,7 @@ NOT_ALONE = (
 def print_plan(plan: Plan) -> str:
     """The whole plan for the clinician, with room for the signature that makes it more than a draft."""
     body = write_narrative(plan)["div"]
-    sign = '<p class="sign"><span>Clinician, date</span><span>Accepted, changed or rejected: see the order system</span></p>'
+    sign = '<p class="sign"><span>Clinician, date</span><span>Accepted, changed, rejected</span></p>'
     return _page("Care plan proposal", plan, body + sign)
 
 
