@@ -100,6 +100,13 @@ def shorthand(name: str) -> list[Phrase]:
         return [Phrase(r["text"], r["code"], "shorthand") for r in rows]
 
 
+def mentions() -> list[Phrase]:
+    """Diseases as articles write them: mentions.tsv."""
+    with (HERE / "mentions.tsv").open(encoding="utf-8") as stream:
+        rows = csv.DictReader((line for line in stream if not line.startswith("#")), delimiter="\t")
+        return [Phrase(r["text"], r["code"], "article mention") for r in rows]
+
+
 _WORDS = [
     "table",
     "monday",
