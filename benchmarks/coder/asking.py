@@ -72,7 +72,7 @@ class Asker:
         self.index.canonical.update(taken[1])
         top = [c.code for c in decision.candidates[:5]]
         ranked = self._seen[-1] if self._seen else None
-        known = features(evidence(ranked)) if ranked and ranked.leaves else ()
+        known = features(evidence(ranked, self.index)) if ranked and ranked.leaves else ()
         hits = [c == phrase.gold or c.startswith(phrase.gold) for c in top]
         return Answer(
             phrase, decision, bool(hits[:1] == [True]), any(hits), top[:1] == [phrase.gold], phrase.gold in top, seconds,  # noqa: E501

@@ -36,16 +36,16 @@ def main() -> None:
     index, lexicon = asker.index, load_lexicon(source)
     answers = asker.all(
         [
-            *heldout.left_out_inclusions(index, 700, 1),
+            *heldout.left_out_inclusions(index, 900, 1),
             *heldout.misspelled(index, 500, 1),
             *heldout.abbreviated(index, lexicon, 400, 1),
-            *heldout.reordered(index, 500, 1),
+            *heldout.reordered(index, 600, 1),
             *heldout.left_out_imports(index, 500, 1),
             *shorthand("second"),
             *shorthand("fifth"),
             *shorthand("sixth"),
             *not_problems(odd=True) * 3,
-            *noise(600, 1),
+            *noise(900, 1),
         ]
     )
     lines = [
@@ -53,7 +53,7 @@ def main() -> None:
         "[score]",
         "extra = 0.35",
         "extra_scale = 0.5",
-        "abstain = 0.3",
+        "abstain = 0.35",
         "",
         "[source]",
         "note = -0.05",
@@ -78,7 +78,7 @@ def _fit(method: str, answers: list[Answer]) -> list[str]:
         ]
     names = [n for n, _ in answers[0].features]
     x = np.array([[v for _, v in a.features] for a in answers])
-    model = LogisticRegression(C=3.0, max_iter=2000).fit(x, right)
+    model = LogisticRegression(C=10.0, max_iter=5000).fit(x, right)
     rows = [f"{name} = {value:.4f}" for name, value in zip(names, model.coef_[0], strict=True)]
     return [f"[calibration.{method}]", f"intercept = {model.intercept_[0]:.4f}", *rows, ""]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from terminology.decision import Assertion, Candidate, CodingDecision, Kind
 from terminology.importers.rows import ICD10CM, SNOMED
-from terminology.text.index import SOURCES
+from terminology.text.index import SOURCES, PhraseIndex
 from terminology.text.notes import Notes
 from terminology.text.problems import Ranked, Ranker
 from terminology.text.rank import Evidence, confidence
@@ -35,7 +35,7 @@ def abstention(
     )
 
 
-def evidence(ranked: Ranked) -> Evidence:
+def evidence(ranked: Ranked, index: PhraseIndex) -> Evidence:
     """What the calibration sees of a ranking with at least one leaf."""
     first = ranked.leaves[0]
     second = ranked.leaves[1].score if len(ranked.leaves) > 1 else 0.0
@@ -49,6 +49,8 @@ def evidence(ranked: Ranked) -> Evidence:
         len(ranked.tokens),
         ranked.headed,
         ranked.head_missing,
+        ranked.extra,
+        SOURCES[int(index.term_source[first.term])] in ("lexicon", "map", "site"),
     )
 
 
@@ -70,7 +72,7 @@ class Answers:
             return abstention(
                 text, self.kind, "nothing similar in the vocabulary", self.release, span=span, steps=steps
             )
-        probability = confidence(evidence(ranked), ranked.method, self.ranker.weights)
+        probability = confidence(evidence(ranked, self.ranker.index), ranked.method, self.ranker.weights)
         candidates = self._candidates(ranked, probability)
         steps = (*steps, f"matched: {candidates[0].matched}")
         if probability < self.ranker.weights.abstain:

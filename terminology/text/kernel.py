@@ -24,6 +24,8 @@ from terminology.text.qualifiers import HALF, Qualifiers
 if TYPE_CHECKING:
     from terminology.text.rank import Weights
 
+_FREQUENT = 3_000  # terms of a token whose postings are worth not reading
+_SAYS_ENOUGH = 0.6  # weight of the other tokens that are then read
 SWITCH = "FHIR_TWIN_COMPILED"
 
 
@@ -46,25 +48,27 @@ def compiled() -> tuple[Callable[..., int], Callable[..., int]] | None:
     i4, u4, f4, i8, f8 = types.int32, types.uint32, types.float32, types.int64, types.float64
     query = (read(i4), read(f4), read(f4), f8, i8, i8, read(i8))
     terms = (read(f4), read(u4), read(u4), read(f4), read(f4), read(f4))
+    i1 = types.int8
+    found = (write(u4), write(i4), i8, write(i4), write(f4), write(f4))
     sweep_types = types.int64(
-        *query,
-        read(i4),
-        read(i4),
-        *terms,
-        f8,
-        f8,
-        f8,
-        write(u4),
-        write(i4),
-        i8,
-        write(i4),
-        write(f4),
-        write(f4),
+        *query, read(i4), read(i4), *terms, f8, f8, f8, *found, read(i4), read(i4), write(i1), i8, f8
     )
+    prices = (read(f4), read(f4), read(types.boolean), f8, f8, f8)
     children_types = types.int64(
-        *(read(i4), i8, i8, *query[:2], *query[3:], read(i4), read(i4), read(f4), read(u4), read(u4)),
-        *(read(f4), read(f4)),
-        *(read(types.boolean), f8, f8, f8, write(u4), write(i4), i8, write(f4)),
+        *(
+            read(i4),
+            i8,
+            i8,
+            *query[:2],
+            *query[3:],
+            read(i4),
+            read(i4),
+            read(f4),
+            read(u4),
+            read(u4),
+            *prices,
+        ),
+        *(write(u4), write(i4), i8, write(f4), write(i4), i8, write(i1)),
     )
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
     try:
@@ -86,6 +90,7 @@ class Kernel:
         self._sweep, self._children = made
         self._index, self._weights = index, weights
         self._bonus = np.ascontiguousarray(weights.source[index.term_source], np.float32)
+        self._best_bonus = float(self._bonus.max(initial=0.0))
         self._low, self._high = qualifiers.prices
         self._groups = np.array(qualifiers.groups, np.int64)
         self._vague = vague
@@ -94,21 +99,39 @@ class Kernel:
         self._count = 0
         self._stamp = np.zeros(len(index.vocabulary), np.int32)
         self._serial = 0
+        self._place = np.full(len(index.vocabulary), -1, np.int8)  # position of a token in the query, or -1
+        self._last = np.zeros(0, np.int32)
+        self._many = frozenset(np.flatnonzero(np.diff(index.indptr) > _FREQUENT).tolist())
 
     def retrieve(self, query: Query, top: int) -> Scored:
         """As candidates.retrieve; the mask is overwritten by the next call."""
         index, weights = self._index, self._weights
         self._mask[self._touched[: self._count]] = 0
+        self._place[self._last] = -1
+        self._place[query.ids] = np.arange(len(query.ids), dtype=np.int8)
+        self._last = query.ids
         terms, scores = np.empty(top, np.int32), np.empty(top, np.float32)
         covered = np.empty(top, np.float32)
         found = self._sweep(
             query.ids, query.weights, query.costs, query.total, query.flags, query.attributes, self._groups,
             index.indptr, index.postings, index.term_cost, index.term_flags, index.term_attrs, self._bonus,
             self._low, self._high, weights.extra, weights.extra_scale, VOLUNTEERED,
-            self._mask, self._touched, top, terms, scores, covered,
+            self._mask, self._touched, top, terms, scores, covered, index.forward_indptr, index.forward,
+            self._place, self._frequent(query), self._best_bonus,
         )  # fmt: skip
         self._count, kept = found >> 8, found & 255
         return Scored(terms[:kept], scores[:kept], covered[:kept], self._mask)
+
+    def _frequent(self, query: Query) -> int:
+        """Bits of tokens so frequent that their postings are not read: what they add is looked up in the terms that the
+        other tokens found. None when no other token says enough."""
+        bits, said = 0, 0.0
+        for place, (token, weight) in enumerate(zip(query.ids.tolist(), query.weights.tolist(), strict=True)):
+            if token in self._many:
+                bits |= 1 << place
+            else:
+                said += weight
+        return bits if said >= _SAYS_ENOUGH else 0
 
     def child_scores(
         self, titles: Ints, own_title: int, term: int, query: Query, vague: float, volunteered: float
@@ -117,11 +140,11 @@ class Kernel:
         index = self._index
         self._serial += 1
         value = np.empty(len(titles), np.float32)
-        self._children(
+        self._count = self._children(
             titles, own_title, term, query.ids, query.weights, query.total, query.flags,
             query.attributes, self._groups, index.forward_indptr, index.forward, index.cost, index.term_flags,
             index.term_attrs, self._low, self._high, self._vague, self._weights.extra, vague, volunteered,
-            self._mask, self._stamp, self._serial, value,
+            self._mask, self._stamp, self._serial, value, self._touched, self._count, self._place,
         )  # fmt: skip
         return value
 
@@ -130,12 +153,17 @@ def sweep(
     ids: Any, token_weight: Any, token_cost: Any, total: float, flags: int, attributes: int, groups: Any,
     indptr: Any, postings: Any, term_cost: Any, term_flags: Any, term_attrs: Any, bonus: Any, low: Any, high: Any,
     extra_price: float, extra_scale: float, volunteered: float, mask: Any, touched: Any, top: int,
-    terms: Any, scores: Any, covered: Any,
+    terms: Any, scores: Any, covered: Any, forward_indptr: Any, forward: Any, place_of: Any, frequent: int,
+    best_bonus: float,
 ) -> int:  # fmt: skip
     """Fill the best `top` terms, best first (ties: the smaller term). Returns touched * 256 + kept."""
     count = 0
+    unread = 0.0
     for position in range(len(ids)):
         bit = np.uint32(1) << np.uint32(position)
+        if frequent >> position & 1:
+            unread += token_weight[position]
+            continue
         for place in range(indptr[ids[position]], indptr[ids[position] + 1]):
             term = postings[place]
             if mask[term] == 0:
@@ -154,10 +182,18 @@ def sweep(
             if bits >> np.uint32(position) & np.uint32(1):
                 matched += token_weight[position]
                 paid += token_cost[position]
-        share = matched / whole
         worst = scores[kept - 1] if kept == top else -10.0
-        if share + bonus[term] < worst:  # nothing below adds to it
+        if (matched + unread) / whole + best_bonus < worst:  # nothing below adds to it
             continue
+        if frequent:
+            for place in range(forward_indptr[term], forward_indptr[term + 1]):
+                position = place_of[forward[place]]
+                if position >= 0 and not bits >> np.uint32(position) & np.uint32(1):
+                    bits |= np.uint32(1) << np.uint32(position)
+                    matched += token_weight[position]
+                    paid += token_cost[position]
+            mask[term] = bits
+        share = matched / whole
         extra = max(term_cost[term] - paid, 0.0)
         left = np.int64(term_flags[term]) & ~flags & 0x7FFFFFFF
         value = (
@@ -195,9 +231,9 @@ def children(
     titles: Any, own_title: int, term: int, ids: Any, token_weight: Any, total: float, flags: int,
     attributes: int, groups: Any, forward_indptr: Any, forward: Any, cost: Any, term_flags: Any, term_attrs: Any,
     low: Any, high: Any, vague: Any, extra_price: float, vague_bonus: float, volunteered: float,
-    mask: Any, stamp: Any, serial: int, value: Any,
+    mask: Any, stamp: Any, serial: int, value: Any, touched: Any, count: int, place_of: Any,
 ) -> int:  # fmt: skip
-    """What each of `titles` adds to its heading's score, into `value`."""
+    """What each of `titles` adds to its heading's score, into `value`. Returns how many terms are touched by now."""
     half_mask = (1 << HALF) - 1
     whole = max(total, 1e-6)
     for place in range(forward_indptr[own_title], forward_indptr[own_title + 1]):
@@ -209,8 +245,21 @@ def children(
     known = np.int64(term_flags[own_title]) | np.int64(term_flags[term])
     for number in range(len(titles)):
         title = titles[number]
-        new = mask[title] & ~mask[term]
-        both = mask[title] & mask[term]
+        bits = np.uint32(0)
+        extra = 0.0
+        for place in range(forward_indptr[title], forward_indptr[title + 1]):
+            token = forward[place]
+            position = place_of[token]
+            if position >= 0:
+                bits |= np.uint32(1) << np.uint32(position)
+            if stamp[token] != serial:
+                extra += cost[token]
+        if bits and mask[title] == 0:
+            touched[count] = title
+            count += 1
+        mask[title] = bits
+        new = bits & ~mask[term]
+        both = bits & mask[term]
         gained = 0.0
         kept = 0.0
         for position in range(len(ids)):
@@ -218,10 +267,6 @@ def children(
                 gained += token_weight[position]
             if both >> np.uint32(position) & np.uint32(1):
                 kept += token_weight[position]
-        extra = 0.0
-        for place in range(forward_indptr[title], forward_indptr[title + 1]):
-            if stamp[forward[place]] != serial:
-                extra += cost[forward[place]]
         left = np.int64(term_flags[title]) & ~known & ~flags & 0x7FFFFFFF
         amount = (
             gained / whole + 0.1 * kept / whole - 0.5 * extra_price * extra / (extra + 1.0)
@@ -239,4 +284,4 @@ def children(
         if have & ~attributes & 0x7FFFFFFF:
             amount -= volunteered
         value[number] = amount
-    return len(titles)
+    return count

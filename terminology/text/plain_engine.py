@@ -34,7 +34,7 @@ class PlainEngine(Engine):
             return abstention(
                 text, self.kind, "nothing similar in the vocabulary", self.release, steps=ranked.steps
             )
-        probability = confidence(evidence(ranked), ranked.method, self.ranker.weights)
+        probability = confidence(evidence(ranked, index), ranked.method, self.ranker.weights)
         if canonical_key(ranked.tokens) not in index.canonical and ranked.covered < _MIN_COVERED:
             probability = min(probability, 0.2)
         found = tuple(

@@ -32,6 +32,7 @@ _BROADER_COST = 0.06
 _IMPORT = SOURCES.index("import")  # terms of derived tables and imported releases: near, not equal
 _OTHER_SENSE = 0.15  # how far behind the first answer that of another sense may stand at best
 _CHEAP = 0.12  # what a token may cost and yet not count as a word of a name
+_NEAR = 0.3  # how far behind the best a hit may be and still be refined
 _WORTH = 0.35  # a weaker hit is not refined
 
 
@@ -48,6 +49,7 @@ class Ranked:
     steps: tuple[str, ...]
     headed: bool = True  # some word of it can be a problem's name by itself ("pain", not "bile" or "duct")
     head_missing: bool = False  # the best term has such a word, and nobody said it
+    extra: float = 0.0  # what the words of the best term cost that nobody said
 
 
 class Ranker:
@@ -155,12 +157,15 @@ class Ranker:
             leaves, method, covered, reading.prior, share, tokens, steps, *self._heads(query, leaves)
         )
 
-    def _heads(self, query: Query, leaves: tuple[Leaf, ...]) -> tuple[bool, bool]:
+    def _heads(self, query: Query, leaves: tuple[Leaf, ...]) -> tuple[bool, bool, float]:
+        """(headed, head_missing, extra) of the best answer."""
         headed = bool(self.standing[query.ids].any())
         if not leaves:
-            return headed, False
-        unasked = np.setdiff1d(self.index.tokens_of(leaves[0].term), query.ids)
-        return headed, bool(self.standing[unasked].any())
+            return headed, False, 0.0
+        asked = set(query.ids.tolist())
+        unasked = [t for t in self.index.tokens_of(leaves[0].term).tolist() if t not in asked]
+        missing = any(self.standing[t] for t in unasked)
+        return headed, missing, float(sum(self.index.cost[t] for t in unasked))
 
     def _spelled(self, reading: Reading) -> tuple[list[str], int, tuple[str, ...]]:
         """Words with unknown ones repaired; the number of repairs; what was repaired."""
@@ -187,6 +192,7 @@ class Ranker:
         codes = self.index.codes
         seen: set[int] = set()
         least = float(scored.scores[0]) - _FAR if len(scored.scores) else 0.0
+        worth = max(_WORTH, least + _FAR - _NEAR)
         for term, value in zip(scored.terms.tolist(), scored.scores.tolist(), strict=True):
             code = int(self.index.term_code[term])
             if value <= 0.0 or code in seen or (value < least and term != exact):
@@ -198,7 +204,7 @@ class Ranker:
                 value = min(value, _JUST_BELOW)
             if codes.leaf[code]:
                 leaf = Leaf(code, value, term, -1)
-                if value >= _WORTH:
+                if value >= worth:
                     leaf = better_sibling(
                         leaf, self.headings, scored, query, self.index, self.qualifiers, self.weights
                     )

@@ -43,6 +43,8 @@ class Evidence:
     tokens: int
     headed: bool = True  # a word of the phrase can name a problem by itself
     head_missing: bool = False  # the term has such a word that the phrase lacks
+    extra: float = 0.0  # what the term's unasked words cost
+    known: bool = False  # the term is a hand-written phrase, not one of the code system's
 
 
 def load_weights(source: Tables) -> Weights:
@@ -71,14 +73,22 @@ def features(evidence: Evidence) -> tuple[tuple[str, float], ...]:
     """Named features of the calibration model; also used by the fit in benchmarks/."""
     return (
         ("score", evidence.score),
+        ("score_top", max(0.0, evidence.score - 0.93)),
+        ("score_low", max(0.0, 0.7 - evidence.score)),
         ("margin", min(evidence.margin, 0.5)),
+        ("margin_low", max(0.0, 0.1 - evidence.margin)),
         ("covered", evidence.covered),
         ("prior", evidence.prior),
         ("repaired", evidence.repaired),
         ("default_child", float(evidence.default_child)),
         ("one_token", float(evidence.tokens <= 1)),
+        ("length", min(evidence.tokens, 8) / 8.0),
         ("full", float(evidence.covered > 0.999)),
+        ("full_length", min(evidence.tokens, 8) / 8.0 if evidence.covered > 0.999 else 0.0),
         ("lone_gap", (1.0 - evidence.score) if evidence.tokens <= 1 else 0.0),
+        ("extra", min(evidence.extra, 2.0)),
+        ("known", float(evidence.known)),
+        ("known_full", float(evidence.known and evidence.covered > 0.999)),
         ("headless", float(not evidence.headed)),
         ("head_missing", float(evidence.head_missing)),
         ("no_head", float(evidence.head_missing and not evidence.headed)),
