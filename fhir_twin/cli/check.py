@@ -17,7 +17,18 @@ from fhir_twin.transport.selftest_features import Feature, features
 from fhir_twin.transport.selftest_report import junit, page
 from fhir_twin.wiring import open_server
 
-SETTINGS = ("server", "token", "token_file", "basic_auth", "ca_bundle", "timeout", "retries", "rate")
+SETTINGS = (
+    "server",
+    "token",
+    "token_file",
+    "basic_auth",
+    "ca_bundle",
+    "servers_file",
+    "key_folder",
+    "timeout",
+    "retries",
+    "rate",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

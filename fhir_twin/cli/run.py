@@ -20,8 +20,8 @@ from fhir_twin.settings import Settings, load_settings
 from fhir_twin.wiring import open_files, open_service
 
 SETTINGS = (
-    "server", "token", "token_file", "basic_auth", "ca_bundle", "timeout", "retries", "rate", "page_size",
-    "threads", "post_search", "ai_label", "knowledge", "cache", "store", "tenant", "log_level",
+    "server", "token", "token_file", "basic_auth", "ca_bundle", "servers_file", "key_folder", "timeout", "retries",
+    "rate", "page_size", "threads", "post_search", "ai_label", "knowledge", "cache", "store", "tenant", "log_level",
 )  # fmt: skip
 SEAMS = ("chart", "coded", "twin", "plan")
 

@@ -112,3 +112,18 @@ def wanted_scopes(
                 *(f"{context}/{t}.write" for t in WRITTEN_TYPES))  # fmt: skip
     kept = [f"{context}/{t}.{how}" for t, how in read.items() if t not in WRITTEN_TYPES]
     return (*kept, *(f"{context}/{t}.crus" for t in WRITTEN_TYPES))
+
+
+def known_to(wanted: Iterable[str], supported: Iterable[str]) -> tuple[str, ...]:
+    """Those of `wanted` that a server lists. Lists may be incomplete: one that lacks what nobody can do without is
+    taken for examples, and nothing is left out."""
+    listed = read_scopes(" ".join(supported))
+    if not all(listed.may(t, "s") for t in NEEDED_TO_PLAN) or not listed.may("Patient", "r"):
+        return tuple(wanted)
+    kept = []
+    for word in wanted:
+        [scope] = read_scopes(word).scopes
+        same = tuple(s for s in listed.scopes if s.context == scope.context and s.covers(scope.type))
+        if scope.letters <= frozenset().union(*(s.letters for s in same)):
+            kept.append(word)
+    return tuple(kept)

@@ -95,7 +95,8 @@ def gather(call: HookCall, base: str, server: RegisteredServer | None) -> Gather
             raise DataMissing(f"the record could not be read: {error.message}", issues=error.issues) from None
         finally:
             access.close()
-    lacking = [c.type for c in found.gaps if c.type in ESSENTIAL and c.read == 0]
+    # What a server does not have at all is a gap that is told; what it has and we cannot see might be everything.
+    lacking = [c.type for c in found.gaps if c.type in ESSENTIAL and c.read == 0 and c.state != "not-offered"]
     if lacking:
         raise DataMissing(
             f"{', '.join(lacking)} cannot be had: send it as prefetch, or fhirServer and fhirAuthorization "

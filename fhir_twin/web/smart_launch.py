@@ -21,7 +21,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from fhir_twin import log
 from fhir_twin.errors import Forbidden, InvalidInput, LoginRequired, NotSupported
 from fhir_twin.model.registered import RegisteredServer
-from fhir_twin.model.scopes import wanted_scopes
+from fhir_twin.model.scopes import known_to, wanted_scopes
 from fhir_twin.transport.smart_discovery import SmartConfiguration
 from fhir_twin.transport.smart_token import said
 from fhir_twin.transport.urls import parse_base
@@ -193,13 +193,8 @@ def asked_scopes(
         return tuple(s for s in server.scopes if s not in dropped)
     context = ("launch",) if ehr else ("launch/patient",)
     stay = ("offline_access",) if server.offline else ()
-    return (
-        *context,
-        "openid",
-        "fhirUser",
-        *stay,
-        *wanted_scopes("patient", v2=configuration.v2, write=server.write),
-    )
+    wanted = wanted_scopes("patient", v2=configuration.v2, write=server.write)
+    return (*context, "openid", "fhirUser", *stay, *known_to(wanted, configuration.scopes_supported))
 
 
 def _cookie_name(state: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 
 from fhir_twin.errors import Forbidden, LoginRequired, NotFound
+from fhir_twin.model.directory import PatientRow
 from fhir_twin.model.scopes import read_scopes
+from fhir_twin.service import Directory
 from fhir_twin.transport.pull import ServerSource
 from fhir_twin.transport.urls import ID
 from fhir_twin.web.session import PageSession, session_page
@@ -22,15 +23,25 @@ SHOWN = 20
 @blueprint.get("/s/<tag>/pick")
 @session_page("read", patientless=True)
 def pick(session: PageSession) -> Response:
-    """Search by name or id, with the login's own rights."""
+    """The form; nobody is listed before words were given."""
     if session.patient:
         return make_response(redirect(url_for("pages.twin"), 303))
-    words = request.args.get("q", "").strip()[:100]
-    may_search = _may_search(session)
-    found = _search(session, words) if words and may_search else []
-    page = render_template(
-        "smart_pick.html", session=session, words=words, found=found, may_search=may_search
-    )
+    return _form(session)
+
+
+@blueprint.post("/s/<tag>/pick/search")
+@session_page("read", patientless=True)
+def search(session: PageSession) -> Response:
+    """By name, birth date or identifier, with the login's own rights. A POST: no name is in an address."""
+    return _form(session, " ".join(request.form.get("q", "").split())[:200])
+
+
+def _form(session: PageSession, words: str = "") -> Response:
+    may_search, source = _may_search(session), session.service.source
+    rows: tuple[PatientRow, ...] = ()
+    if words and may_search and isinstance(source, Directory):
+        rows, _ = source.directory(words, most=SHOWN)
+    page = render_template("smart_pick.html", session=session, words=words, rows=rows, may_search=may_search)
     return Response(page, mimetype="text/html")
 
 
@@ -59,26 +70,3 @@ def _may_search(session: PageSession) -> bool:
     kept = web_state().get(KIND, session.tag, now=time.time())
     scope = read_scopes(str(kept.value["scope"])) if kept else None
     return scope is not None and scope.may("Patient", "s")
-
-
-def _search(session: PageSession, words: str) -> list[dict[str, str]]:
-    source = session.service.source
-    if not isinstance(source, ServerSource):
-        return []
-    page = source.server.search_page("Patient", {"name": words, "_count": str(SHOWN)}, private=True)
-    rows = [e.get("resource") for e in page.get("entry") or () if isinstance(e, dict)]
-    return [_row(r) for r in rows if isinstance(r, dict) and r.get("resourceType") == "Patient"][:SHOWN]
-
-
-def _row(patient: dict[str, Any]) -> dict[str, str]:
-    names = patient.get("name")
-    name = names[0] if isinstance(names, list) and names and isinstance(names[0], dict) else {}
-    given = name.get("given")
-    parts = [*(given if isinstance(given, list) else ()), name.get("family")]
-    shown = name.get("text") or " ".join(p for p in parts if isinstance(p, str))
-    return {
-        "id": str(patient.get("id", "")),
-        "name": str(shown or "(no name)"),
-        "born": str(patient.get("birthDate", "")),
-        "sex": str(patient.get("gender", "")),
-    }

@@ -259,9 +259,10 @@ def test_a_patient_that_is_not_named_is_asked_for(serve: Served, stock: Callable
         browser = requests.Session()
         page = begin(base, peer, browser)
         assert page.url.endswith("/pick"), page.text
-        found = browser.get(page.url, params={"q": "a"}, timeout=30)
+        token = page.text.split('name="csrf_token" value="')[1].split('"')[0]
+        found = browser.post(page.url + "/search", data={"q": "Bell", "csrf_token": token}, timeout=30)
         assert PATIENT in found.text
-        token = found.text.split('name="csrf_token" value="')[1].split('"')[0]
+        assert "Bell" not in found.url
         refused = browser.post(page.url, data={"patient": PATIENT}, headers=HTML, timeout=30)
         assert refused.status_code == 403
         chosen = browser.post(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_twin.model.scopes import WRITTEN_TYPES, read_scopes, wanted_scopes
+from fhir_twin.model.scopes import WRITTEN_TYPES, known_to, read_scopes, wanted_scopes
 from fhir_twin.web.session_access import judge_scopes
 
 
@@ -73,3 +73,17 @@ def test_what_is_missing_is_said_in_words() -> None:
     reads = read_scopes("patient/*.rs")
     assert "CarePlan" in judge_scopes(reads)[1]["write"]
     assert "switched off" in judge_scopes(read_scopes("patient/*.cruds"), writes=False)[1]["write"]
+
+
+def test_scopes_that_a_server_does_not_list_are_not_asked_for() -> None:
+    """Some servers refuse the whole login for one scope that they do not know (invalid_scope)."""
+    wanted = wanted_scopes("patient", v2=True, write=True)
+    assert known_to(wanted, ()) == wanted
+    assert known_to(wanted, ("openid", "patient/Observation.rs")) == wanted, "that list is not whole"
+    assert known_to(wanted, ("patient/*.*",)) == wanted
+    reads = [w for w in wanted if w.endswith((".r", ".rs")) and "Practitioner" not in w]
+    reads.append("patient/MedicationRequest.rs")
+    kept = known_to(wanted, reads)
+    assert "patient/Practitioner.r" not in kept
+    assert "patient/CarePlan.crus" not in kept
+    assert "patient/Observation.rs" in kept
