@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from fhir_twin import log
-from fhir_twin.errors import Issue, TwinError
+from fhir_twin.errors import Forbidden, Issue, TwinError
 from fhir_twin.fhir.moments import moment_of as moment_of
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.audit import AuditNote, wrote
@@ -28,6 +29,10 @@ from fhir_twin.model.directory import PatientRow
 from fhir_twin.model.written import Written
 from fhir_twin.pipeline import LABEL, Run, rerun, run
 from fhir_twin.rules.consent import consent_refusal
+from fhir_twin.service_seams import Directory as Directory
+from fhir_twin.service_seams import ReviewSink as ReviewSink
+from fhir_twin.service_seams import Sink as Sink
+from fhir_twin.service_seams import Source as Source
 
 if TYPE_CHECKING:  # the reading machinery (requests) is loaded by wiring only
     from fhir_twin.transport.protocols import Resource
@@ -36,51 +41,6 @@ if TYPE_CHECKING:  # the reading machinery (requests) is loaded by wiring only
 
 def _silent(_stage: str) -> None:
     """Nobody wants to know how far it is."""
-
-
-class Source(Protocol):
-    """Where records come from: a FHIR server, or files. `base` goes into the identifiers of what we write."""
-
-    @property
-    def base(self) -> str: ...
-
-    def patients(self) -> Iterator[str]:
-        """Ids of all patients."""
-
-    def find(self, system: str, value: str) -> str:
-        """The id of the one patient with this identifier; NotFound when none, Conflict when several."""
-
-    def fetch(self, patient: str) -> Fetched:
-        """Everything we read of one patient, with how complete it is."""
-
-
-@runtime_checkable
-class Directory(Protocol):
-    """A source that can be searched for people."""
-
-    def directory(self, words: str, *, most: int = 50) -> tuple[tuple[PatientRow, ...], bool]:
-        """Patients that the words may mean ("" = the first of all), and whether there are more."""
-
-
-class Sink(Protocol):
-    """Where plans go."""
-
-    def write(self, patient: str, bundle: Resource, *, dry_run: bool = False) -> Written:
-        """Bring the server's copy of this patient's plan to `bundle`; a dry run only says what it would do."""
-
-
-@runtime_checkable
-class ReviewSink(Protocol):
-    """A sink that can show what it would do, and take a person's changes."""
-
-    def preview(self, patient: str, bundle: Resource) -> tuple[Change, ...]:
-        """What `write` would do, with each resource before and after."""
-
-    def held(self, patient: str) -> list[Resource]:
-        """All that is there of ours for this patient."""
-
-    def change(self, patient: str, changes: Sequence[Change], provenance: Resource | None) -> Written:
-        """Bring single resources to what a person decided; each only if nobody changed it meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -166,10 +126,11 @@ class TwinService:
         try:
             tell("fetch")
             with _timed(seconds, "fetch"):
-                fetched = self.source.fetch(patient)
+                fetched = self._fetch(patient)
             with _timed(seconds, "run"):
                 done = self._run(fetched, patient, as_of, tell)
         except TwinError as error:
+            self.audit(AuditNote("read" if fetched is None else "operation", patient, "8", detail=error.code))
             log.failure("patient.failed", error, patient=log.opaque(patient), code=error.code)
             return Outcome(patient, "failed", None, fetched, None, error, seconds)
         return Outcome(
@@ -187,7 +148,33 @@ class TwinService:
     def write_run(self, patient: str, done: Run) -> Written | None:
         """Write a run that somebody looked at. None when there is nowhere to, or consent forbids it."""
         with self._alone(patient):
-            return self._write(patient, done, done.chart.as_of, False)
+            written = self._write(patient, done, done.chart.as_of, False)
+        if written is not None and written.changed:
+            self.audit(wrote(patient, written))
+        return written
+
+    def change(self, patient: str, changes: Sequence[Change], provenance: Resource | None) -> Written:
+        """A person's changes of single resources. Raises Forbidden when the sink takes none, and what it raises."""
+        sink = self.sink
+        if sink is None or not isinstance(sink, ReviewSink):
+            raise Forbidden("there is nowhere to write to")
+        with self._alone(patient):
+            try:
+                written = sink.change(patient, changes, provenance)
+            except TwinError as error:
+                self.audit(AuditNote("update", patient, "8", detail=error.code))
+                raise
+        if written.changed:
+            self.audit(wrote(patient, written))
+        return written
+
+    def directory(self, words: str, *, most: int) -> tuple[tuple[PatientRow, ...], bool]:
+        """Patients to choose from, and whether there are more; ids alone where the source cannot be searched."""
+        self.audit(AuditNote("search", "", detail="patients"))
+        if isinstance(self.source, Directory):
+            return self.source.directory(words, most=most)
+        ids = list(islice((i for i in self.source.patients() if words.casefold() in i.casefold()), most + 1))
+        return tuple(PatientRow(i, "", "", "", "") for i in ids[:most]), len(ids) > most
 
     def _run(
         self,

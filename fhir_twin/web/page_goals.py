@@ -103,7 +103,8 @@ def write_goals(session: PageSession) -> Response:
             [], session.user, datetime.now(UTC), organization=WriteOptions().organization
         )
         try:
-            sink_of(session, seen.run).change(seen.patient, changes, provenance)
+            sink_of(session, seen.run)  # may it be written at all
+            session.service.change(seen.patient, changes, provenance)
         except TwinError as error:
             log.failure("page.goals", error, code=error.code)
             return _review_page(session, seen, f"Not written: {error.message}", error.status)

@@ -6,13 +6,11 @@ Server-rendered; works with scripts off. What belongs to one patient is in page_
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import islice
 
 from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
 
 from fhir_twin.errors import InvalidInput
-from fhir_twin.model.directory import PatientRow
-from fhir_twin.service import Directory, TwinService
+from fhir_twin.service import TwinService
 from fhir_twin.web.session_store import hand_out, local_session
 
 blueprint = Blueprint("pages", __name__)
@@ -24,17 +22,9 @@ def index() -> Response:
     """Patients of the configured server; a search is a POST, so that no name is in an address."""
     service: TwinService = current_app.extensions["fhir-twin"]["service"]
     words = " ".join(request.form.get("q", "").split()) if request.method == "POST" else ""
-    rows, more = _listed(service, words)
+    rows, more = service.directory(words, most=LISTED)
     born = {r.id: _age(r.birth_date) for r in rows}
     return page("index.html", rows=rows, more=more, words=words, ages=born, server=service.source.base)
-
-
-def _listed(service: TwinService, words: str) -> tuple[tuple[PatientRow, ...], bool]:
-    source = service.source
-    if isinstance(source, Directory):
-        return source.directory(words, most=LISTED)
-    ids = list(islice((i for i in source.patients() if words.casefold() in i.casefold()), LISTED + 1))
-    return tuple(PatientRow(i, "", "", "", "") for i in ids[:LISTED]), len(ids) > LISTED
 
 
 def _age(birth_date: str) -> str:

@@ -8,6 +8,7 @@ Bundle; each keeps the runs it has made in memory. Reading goes on in a thread, 
 
 from __future__ import annotations
 
+import contextvars
 import secrets
 import threading
 import time
@@ -133,7 +134,8 @@ def _begin(session: PageSession, keeper: Keeper) -> None:
     if not keeper.begin():
         return  # another request was faster
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    thread = threading.Thread(target=_read, args=(app, session), name="reading", daemon=True)
+    here = contextvars.copy_context()  # who acts, for the audit
+    thread = threading.Thread(target=here.run, args=(_read, app, session), name="reading", daemon=True)
     memory = _memory()
     with memory.guard:
         memory.threads[session.tag] = thread

@@ -116,7 +116,7 @@ def write(
     provenance = decision_provenance(
         [], session.user, datetime.now(UTC), organization=WriteOptions().organization
     )
-    return Outcome(plan, sink.change(seen.patient, changes, provenance), "", plan.issues)
+    return Outcome(plan, session.service.change(seen.patient, changes, provenance), "", plan.issues)
 
 
 def _decision_change(

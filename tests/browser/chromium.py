@@ -95,12 +95,15 @@ class Chromium:
             time.sleep(0.05)
         raise AssertionError(words)
 
-    def axe(self) -> list[str]:
-        """Violations of WCAG 2.2 AA and best practices, as "rule: target", with everything unfolded."""
+    def axe(self, part: str = "") -> list[str]:
+        """Violations of WCAG 2.2 AA and best practices, as "rule: target", with everything unfolded. part: only of what
+        is inside this selector (a whole page takes axe seconds)."""
         self.run("document.querySelectorAll('details').forEach(d => d.open = true)")
         self.run(AXE.read_text("utf-8"))
         found = self.driver.execute_async_script(
-            "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then(r => done(r.violations))"
+            "const done = arguments[1]; axe.run(arguments[0] || document, {resultTypes: ['violations']})"
+            ".then(r => done(r.violations))",
+            part,
         )
         return [f"{v['id']}: {node['target']} {node['html'][:120]}" for v in found for node in v["nodes"]]
 
