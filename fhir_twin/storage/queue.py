@@ -15,25 +15,18 @@ import json
 from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from fhir_twin.errors import Conflict, InvalidInput
 from fhir_twin.storage.database import Database
 from fhir_twin.storage.lease import LeaseWatch
 from fhir_twin.storage.pressure import Pressure
-from fhir_twin.storage.schema import ACTIVE, READY, RUNNING
+from fhir_twin.storage.schema import RUNNING
+from fhir_twin.storage.statements import Statements, ripe
 from fhir_twin.storage.work import Accepted, Limits, NewWork, Row, Work
 
-_ACTIVE, _READY, _RUNNING = (sa.text(t) for t in (ACTIVE, READY, RUNNING))
+_RUNNING = sa.text(RUNNING)
 _MAX_REQUEST = 4_000_000
-_FRESH: dict[str, object] = {
-    **dict.fromkeys(("attempts", "crashes", "fence", "beat"), 0),
-    **dict.fromkeys(("waited", "pause"), 0.0),
-    **dict.fromkeys(("owner", "reason", "signed"), ""),
-    **dict.fromkeys(("request", "reply"), b""),
-    "state": "queued",
-}
 
 
 class LeaseLost(Conflict):
@@ -59,7 +52,7 @@ class Queue:
         self.limits = limits or Limits()
         self.watch = LeaseWatch(lease)
         self._pressure = Pressure(database, table, tenant, self.limits)
-        self._insert = (sqlite if database.is_sqlite else postgresql).insert
+        self._say = Statements(table, tenant, is_sqlite=database.is_sqlite)
 
     # --- in ------------------------------------------------------------------------------------------
 
@@ -91,36 +84,21 @@ class Queue:
             raise InvalidInput(f"a message is larger than {self.limits.max_body} bytes")
 
     def _put(self, connection: Connection, new: NewWork) -> Accepted:
-        t, now = self.table, self.database.clock()
+        now = self.database.clock()
         digest = hashlib.sha256(new.body).hexdigest()
         key = new.key or f"{new.lane}#{digest}"[-255:]
-        first: object = True
-        if new.lane:
-            first = ~sa.exists().where(t.c.tenant == self.tenant, t.c.lane == new.lane, _ACTIVE)
-        values = dict(_FRESH) | {
-            "tenant": self.tenant,
-            "kind": new.kind,
-            "lane": new.lane,
+        values = {
+            **{name: getattr(new, name) for name in ("kind", "lane", "body", "blocks", "parent")},
             "key": key,
-            "body": new.body,
-        }
-        values |= {"digest": digest, "head": first, "blocks": new.blocks}
-        values |= {
-            "parent": new.parent,
+            "digest": digest,
             "due": now,
             "accepted": now,
             "meta": json.dumps(dict(new.meta)) if new.meta else "",
         }
-        insert = self._insert(t).values(**values)
-        again = insert.on_conflict_do_nothing(index_elements=["tenant", "kind", "key"]).returning(t.c.id)
-        id_ = connection.execute(again).scalar()
+        id_ = connection.execute(self._say.insert, values).scalar()
         if id_ is not None:
             return Accepted(int(id_), False)
-        held = connection.execute(
-            sa.select(t.c.id, t.c.digest).where(
-                t.c.tenant == self.tenant, t.c.kind == new.kind, t.c.key == key
-            )
-        ).one()
+        held = connection.execute(self._say.known, {"kind": new.kind, "key": key}).one()
         if held.digest != digest and not new.trust_key:
             raise Conflict("a message with this identification but other content was accepted before")
         return Accepted(int(held.id), True)
@@ -128,31 +106,21 @@ class Queue:
     # --- out -----------------------------------------------------------------------------------------
 
     def claim(self, owner: str, kinds: Sequence[str] = ()) -> Work | None:
-        """The oldest work that may be done now, for `owner`; None when there is none. kinds: only these ("" = all)."""
+        """The oldest work that may be done now, for `owner`; None when there is none. kinds: only these (() = all)."""
         if self.watch.due():
             self.reclaim()
-        t = self.table
-        ready = sa.select(t.c.id).where(t.c.tenant == self.tenant, _READY, self.ripe())
-        if kinds:
-            ready = ready.where(t.c.kind.in_(kinds))
-        ready = ready.order_by(t.c.id).limit(1)
-        if not self.database.is_sqlite:
-            ready = ready.with_for_update(skip_locked=True)
-        taking = (
-            sa.update(t)
-            .where(t.c.id == ready.scalar_subquery())
-            .values(state="running", owner=owner, fence=t.c.fence + 1, beat=0, attempts=t.c.attempts + 1)
-            .returning(t)
-        )
+        values: dict[str, object] = {"now": self.database.clock(), "as_owner": owner}
         with self.database.write() as connection:
-            row = connection.execute(taking).mappings().first()
+            if kinds:
+                found = connection.execute(self._say.claim_kinds, {**values, "kinds": list(kinds)})
+            else:
+                found = connection.execute(self._say.claim, values)
+            row = found.mappings().first()
         return None if row is None else _work(row)
 
     def ripe(self) -> sa.ColumnElement[bool]:
-        """Rows whose pause is over. A clock that was set back must not hold work up: a moment before the pause began
-        counts as after it."""
-        t, now = self.table, self.database.clock()
-        return sa.or_(t.c.due <= now, t.c.due - t.c.pause > now)
+        """Rows whose pause is over."""
+        return ripe(self.table, self.database.clock())
 
     def beat(self, work: Work) -> bool:
         """Still at it. False when the work was taken over."""
@@ -236,7 +204,7 @@ class Queue:
         """Make the first active row of a lane its head, unless its head is at work. Hold the lane before."""
         if not lane:
             return
-        t, first = self.table, self._first(lane)
+        t, first = self.table, self._say.first(lane)
         here = sa.and_(t.c.tenant == self.tenant, t.c.lane == lane, t.c.head)
         if connection.execute(sa.select(t.c.id).where(here, _RUNNING)).first() is not None:
             return
@@ -246,25 +214,19 @@ class Queue:
     def _leave(self, work: Work, tx: Connection | None, **values: object) -> None:
         with self.database.write(tx) as connection:
             self.hold(connection, {work.lane})
-            keeps = values["state"] == "dead" and sa.select(self.table.c.blocks).where(
-                self.table.c.id == work.id
-            )
-            held = keeps is not False and bool(connection.execute(keeps).scalar())
-            if not self._held(work, connection, head=held and bool(work.lane), owner="", **values):
+            blocks = False
+            if values["state"] == "dead" and work.lane:
+                blocks = bool(
+                    connection.execute(
+                        sa.select(self.table.c.blocks).where(self.table.c.id == work.id)
+                    ).scalar()
+                )
+            given = {f"to_{name}": value for name, value in values.items()}
+            mine = {"work": work.id, "held": work.fence, "to_head": blocks}
+            if connection.execute(self._say.leave, {**given, **mine}).rowcount != 1:
                 raise LeaseLost("this work was taken over by another worker")
-            if not held:
-                self._next(connection, work.lane)
-
-    def _next(self, connection: Connection, lane: str) -> None:
-        """The cheap form of `promote` for a lane whose head has just left."""
-        if lane:
-            first = self._first(lane)
-            connection.execute(sa.update(self.table).where(self.table.c.id == first).values(head=True))
-
-    def _first(self, lane: str) -> sa.ScalarSelect[int]:
-        row = self.table.alias("lane_row")
-        here = sa.and_(row.c.tenant == self.tenant, row.c.lane == lane, _ACTIVE)
-        return sa.select(sa.func.min(row.c.id)).where(here).scalar_subquery()
+            if work.lane and not blocks:
+                connection.execute(self._say.next, {"of_lane": work.lane})
 
     def _held(self, work: Work, tx: Connection | None, **values: object) -> bool:
         t = self.table
@@ -279,7 +241,7 @@ class Queue:
         if self.database.is_sqlite:
             return
         for lane in sorted(lane for lane in lanes if lane):
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._number(lane))))
+            connection.execute(self._say.lock, {"number": self._number(lane)})
 
     def _number(self, lane: str) -> int:
         text = f"{self.table.name}\0{self.tenant}\0{lane}".encode()
