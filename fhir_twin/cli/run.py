@@ -9,10 +9,13 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fhir_twin import log
 from fhir_twin.cli import add_settings, report
 from fhir_twin.errors import InvalidInput
+from fhir_twin.fhir.write_document import TITLE
+from fhir_twin.fhir.write_pdf import narrative_pdf
 from fhir_twin.fhir.write_print import print_plan, print_sheet
 from fhir_twin.model.plain import to_plain
 from fhir_twin.service import Outcome, TwinService, moment_of
@@ -201,6 +204,10 @@ def _store(outcome: Outcome, folder: Path) -> bool:
         texts["plan-bundle.json"] = json.dumps(to_plain(outcome.run.output), indent=1)
         texts["plan.html"] = print_plan(outcome.run.plan)
         texts["patient.html"] = print_sheet(outcome.run.plan)
+        plans = [e["resource"] for e in outcome.run.output["entry"]]
+        plan = next((r for r in plans if r["resourceType"] == "CarePlan"), None)
+        if plan is not None and not _store_pdf(folder / f"{name}.plan.pdf", plan):
+            return False
     for suffix, value in texts.items():
         path = folder / f"{name}.{suffix}"
         try:
@@ -209,6 +216,16 @@ def _store(outcome: Outcome, folder: Path) -> bool:
         except OSError as error:  # a full disk: the run goes on, says so, and does not end with 0
             print(f"fhir-twin: a file in --out was not written: {error.strerror}", file=sys.stderr)
             return False
+    return True
+
+
+def _store_pdf(path: Path, plan: dict[str, Any]) -> bool:
+    """The plan to print, and to put into a record by hand where the server takes none (E8)."""
+    try:
+        path.write_bytes(narrative_pdf(plan["text"]["div"], TITLE))
+    except OSError as error:
+        print(f"fhir-twin: a file in --out was not written: {error.strerror}", file=sys.stderr)
+        return False
     return True
 
 

@@ -1,4 +1,4 @@
-"""DocumentReference: the plan's narrative as a document, for servers that cannot hold a CarePlan (TX-4, E8)."""
+"""DocumentReference: the plan's narrative as PDF and as a page, for servers that cannot hold a CarePlan (TX-4, E8)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 from fhir_twin.fhir.identity import identity_of
 from fhir_twin.fhir.systems import identifier_system
 from fhir_twin.fhir.write_elements import compact
+from fhir_twin.fhir.write_pdf import narrative_pdf
 from fhir_twin.model.codes import LOINC
 
 Json = dict[str, Any]
+TITLE = "Care plan proposal (draft)"
 
 
 def as_document(desired: Json, base: str) -> Json:
@@ -19,6 +21,22 @@ def as_document(desired: Json, base: str) -> Json:
     plans = [e["resource"] for e in desired.get("entry", []) if e["resource"]["resourceType"] == "CarePlan"]
     entries = [_entry(plan, base) for plan in plans]
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+def in_one_form(desired: Json) -> Json | None:
+    """The same with the first form of the document only (some vendors take just one); None when it has no other."""
+    entries = []
+    for entry in desired["entry"]:
+        resource = entry["resource"]
+        if len(resource.get("content", ())) < 2:
+            return None
+        entries.append({**entry, "resource": {**resource, "content": resource["content"][:1]}})
+    return {**desired, "entry": entries}
+
+
+def _content(kind: str, data: bytes, created: str) -> Json:
+    encoded = base64.b64encode(data).decode()
+    return {"attachment": {"contentType": kind, "data": encoded, "title": TITLE, "creation": created}}
 
 
 def _entry(plan: Json, base: str) -> Json:
@@ -50,14 +68,8 @@ def _document(plan: Json, base: str) -> Json:
             "date": plan["created"],
             "description": plan["description"],
             "content": [
-                {
-                    "attachment": {
-                        "contentType": "application/xhtml+xml",
-                        "data": base64.b64encode(page.encode()).decode(),
-                        "title": "Care plan proposal (draft)",
-                        "creation": plan["created"],
-                    }
-                }
+                _content("application/pdf", narrative_pdf(div, TITLE), plan["created"]),
+                _content("application/xhtml+xml", page.encode(), plan["created"]),
             ],
         }
     )

@@ -28,7 +28,7 @@ from fhir_twin.fhir.identity import WRITE_ORDER, identity_of
 from fhir_twin.fhir.reconcile import Reconciliation, reconcile
 from fhir_twin.fhir.title import title_of
 from fhir_twin.fhir.validate import validate_bundle
-from fhir_twin.fhir.write_document import as_document
+from fhir_twin.fhir.write_document import as_document, in_one_form
 from fhir_twin.model.decision import Change
 from fhir_twin.model.written import Action, Mode, Written, WrittenItem
 from fhir_twin.transport.change_writer import write_changes
@@ -166,6 +166,11 @@ class _Writing:
         ):
             self._leave_out({refused}, "the server does not let us write this type")
             return 0
+        if isinstance(error, InvalidInput) and self._mode == "document":
+            simpler = in_one_form(self._desired)
+            if simpler is not None:
+                self._desired = simpler
+                return 0
         if isinstance(error, InvalidInput):
             self._desired, mended = self._mender.mend(self._desired)
             self._issues += mended
@@ -180,7 +185,8 @@ class _Writing:
         if has_plan and not _offers(self._capability, "CarePlan"):
             if not _offers(self._capability, "DocumentReference"):
                 raise NotSupported(
-                    "this server lets us write neither CarePlan nor DocumentReference; the plan can only be shown"
+                    "this server lets us write neither CarePlan nor DocumentReference: show the plan as a card "
+                    "(CDS Hooks, fhir-twin serve) or export it (fhir-twin run --out DIR)"
                 )
             text = "the server takes no CarePlan; the plan is written as a document"
             self._issues.append(Issue("warning", "not-supported", text, "CarePlan", "write"))
