@@ -161,7 +161,7 @@ def _admit(key: str, here: bool) -> BaseResponse | None:
 
 
 def _logins() -> bool:
-    return bool(current_app.extensions["fhir-twin"]["smart"].registry.servers)
+    return any(s.login != "none" for s in current_app.extensions["fhir-twin"]["smart"].registry.servers)
 
 
 def _key_given(key: str) -> bool:

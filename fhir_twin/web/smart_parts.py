@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flask import current_app, request
@@ -27,6 +27,7 @@ from fhir_twin.transport.smart_token import TokenClient
 from fhir_twin.transport.urls import parse_base
 from terminology.build import default_cache
 
+OWN = "own-server"
 REMEMBERED = 300.0  # seconds that a server's description of itself is believed
 
 
@@ -127,11 +128,19 @@ def make_parts(settings: Settings) -> SmartParts:
     """Raises InvalidInput when the servers file is wrong: said at the start, not at the first launch."""
     folder = (settings.path("cache") or default_cache()) / "web" / "keys"
     return SmartParts(
-        read_servers(settings.path("servers_file")),
+        _with_own(read_servers(settings.path("servers_file")), settings.text("server")),
         OwnKeys(settings.path("key_folder") or folder),
         SmartHttp(settings.path("ca_bundle")),
         settings,
     )
+
+
+def _with_own(registry: Registry, base: str) -> Registry:
+    """The service's own FHIR server may be named by CDS calls too; without a login, for our own is never lent."""
+    if not base or registry.named(base) is not None or registry.covering(parse_base(base).text) is not None:
+        return registry
+    own = RegisteredServer(OWN, parse_base(base).text, login="none")
+    return replace(registry, servers=(*registry.servers, own))
 
 
 def smart_parts() -> SmartParts:

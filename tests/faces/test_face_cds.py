@@ -739,7 +739,22 @@ def test_on_loopback_with_nothing_registered_it_is_open(open_service_url: str) -
     """The demo: as /api is open there."""
     url = f"{open_service_url}/cds-services/fhir-twin-patient-view"
     body = hook("patient-view", ARTHUR, prefetch=full_prefetch(ARTHUR))
-    assert check_cards(requests.post(url, json=body, timeout=60))
+    here = {"Origin": "http://localhost:3000"}
+    answer = requests.post(url, json=body, headers=here, timeout=60)
+    assert check_cards(answer)
+    assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
+    there = requests.options(url, headers={"Origin": "https://evil.example"}, timeout=30)
+    assert "Access-Control-Allow-Origin" not in there.headers
+
+
+def test_the_services_own_server_may_be_named(open_service_url: str, stocked_sandbox: str) -> None:
+    """A sandbox beside us, on the same open FHIR server: nothing prefetched, no token."""
+    url = f"{open_service_url}/cds-services/fhir-twin-patient-view"
+    body = hook("patient-view", MARIA, fhirServer=stocked_sandbox + "/")
+    cards = check_cards(requests.post(url, json=body, timeout=60))
+    assert all("links" not in c for c in cards), "nobody can log in there"
+    other = hook("patient-view", MARIA, fhirServer="http://127.0.0.1:1/fhir", prefetch=full_prefetch(MARIA))
+    assert requests.post(url, json=other, timeout=60).status_code == 400
 
 
 def test_ten_at_once_are_answered_alike(post: Post) -> None:
