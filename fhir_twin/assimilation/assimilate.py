@@ -79,6 +79,7 @@ def start_memory(
         reference=reference,
         day=-1,
         terms=terms,
+        away=(0,) * len(known.models),
     )
     for row, column, term in layout.terms:
         if term.start == -math.inf:
@@ -107,7 +108,7 @@ def advance(
     if groups:
         memory = replace(memory, day=max(g.day for g in groups))
     state, state_covariance = _mixture(memory, layout, as_of)
-    load = layout.loadings(np.array([as_of]), memory.reference)[0]
+    load = layout.loadings(np.array([as_of]), memory.reference, memory.away)[0]
     mean = load @ state + drift * (as_of - memory.reference)
     return Assimilated(
         mean,
@@ -170,6 +171,7 @@ def _filter(memory: Memory, layout: Layout, table: Table, part: slice) -> tuple[
         seen=tuple(int(v) for v in done.belief.seen[0]),
         doubt=None if done.belief.doubt is None else done.belief.doubt.astype(np.float64),
         squares=done.squares if memory.squares is None else memory.squares + done.squares,
+        away=tuple(n + int(new) for n, new in zip(memory.away, table.away[part].sum(axis=0), strict=True)),
     )
     return memory, done.trace
 
@@ -184,7 +186,7 @@ def _ignite(
     effect = replace(_effect(known.models[row], term.drug_class), mean=term.trial)
     mean, covariance = memory.mean.copy(), memory.covariance.copy()
     at = memory.time if term.start == -math.inf else max(term.start, memory.time)
-    load = layout.loadings(np.array([at]), memory.reference)[0][row]
+    load = layout.loadings(np.array([at]), memory.reference, memory.away)[0][row]
     expected = np.array([adapted_mean(effect, float(v)) for v in np.exp(mean @ load)])
     mean[:, column] = expected
     variance = np.full(len(mean), effect.spread**2)

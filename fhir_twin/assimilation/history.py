@@ -47,7 +47,7 @@ def history(twin: Twin, known: BiomarkerSet, times: Sequence[datetime]) -> Histo
     mean, covariance = _backward(layout, marks, memories, opened)
     drift = ageing_rates(known.models, twin.profile.sex)
     wanted = [marks.index(t) for t in grid]
-    loads = layout.loadings(np.array(grid), reference)
+    loads = layout.loadings(np.array(grid), reference, twin.memory.away)
     centre = np.einsum("tnm,tm->tn", loads, mean[wanted])
     centre += drift * (np.array(grid) - reference)[:, None]
     half = Z80 * np.sqrt(np.einsum("tnm,tmk,tnk->tn", loads, covariance[wanted], loads))

@@ -76,7 +76,7 @@ def forecast(
     log_weights = np.log(shares) + done.log_likelihood.reshape(-1, regimes)
     weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
     weights /= weights.sum(axis=1, keepdims=True)
-    mean, variance = _read(done.belief, have, weights, measured=of == "measurement")
+    mean, variance = _read(done.belief, have, weights)
     mean += have.drift[:, None, :] * goal[..., None]
     if of == "measurement":
         mean += have.shift[:, None, :]
@@ -90,9 +90,9 @@ def forecast(
     return Forecast(keys, tuple(levels), np.exp(mean), quantiles, mean, spread)
 
 
-def _read(belief: Belief, have: Histories, weights: Array, *, measured: bool) -> tuple[Array, Array]:
-    """Mean and variance (P, A, k) at `have.at`, over the mixture of regimes with `weights` (P, regimes); of what is
-    measured in the person's setting, or of the usual (office) value."""
+def _read(belief: Belief, have: Histories, weights: Array) -> tuple[Array, Array]:
+    """Mean and variance (P, A, k) at `have.at`, over the mixture of regimes with `weights` (P, regimes), office scale;
+    of those who are measured outside the office the office-equivalent of that."""
     people, regimes = weights.shape
     layout, goal = have.layout, have.at
     mean, variance = (np.empty((*goal.shape, layout.design.shape[0])) for _ in range(2))
@@ -104,7 +104,7 @@ def _read(belief: Belief, have: Histories, weights: Array, *, measured: bool) ->
             load[:, row, column] = goal[:, a]
         for (row, column, term), (_, begin) in zip(layout.terms, have.drugs, strict=True):
             load[:, row, column] = exposed(goal[:, a : a + 1], begin, term.onset)[:, 0]
-        for row, column in layout.offsets if measured else ():
+        for row, column in layout.offsets:
             load[:, row, column] = have.away[:, row]
         load = np.repeat(load, regimes, axis=0)
         each = np.einsum("pkm,pm->pk", load, mu).reshape(people, regimes, load.shape[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,13 +27,18 @@ class Layout:
     terms: tuple[tuple[int, int, TreatmentTerm], ...]
     offsets: tuple[tuple[int, int], ...] = ()
 
-    def loadings(self, times: Array, reference: float) -> Array:
-        """H (T, n, m) of the usual value at times (T,) (years since 2000): constant part, slopes, exposures."""
+    def loadings(self, times: Array, reference: float, away: Sequence[int] = ()) -> Array:
+        """H (T, n, m) of the usual value at times (T,) (years since 2000): constant part, slopes, exposures.
+
+        away (n,): how many values from outside the office there are. Once there are some, the usual value is the
+        office-equivalent of those (guidelines trust them more: a white coat is no hypertension, a masked one is)."""
         load = np.broadcast_to(self.design, (len(times), *self.design.shape)).copy()
         for row, column in self.slopes:
             load[:, row, column] = times - reference
         for row, column, term in self.terms:
             load[:, row, column] = term_exposure(term, times)
+        for row, column in self.offsets:
+            load[:, row, column] = 1.0 if away and away[row] else 0.0
         return load
 
 

@@ -138,7 +138,8 @@ class TreatmentEffect:
 class BiomarkerModel:
     """How one modelled biomarker moves: level (prior, random walk `walk` = SD per root-year), mean-reverting
     fluctuation (SD, tau in years), known ageing per year, visit noise, slope regimes, treatment effects, and by how
-    much values from outside the office differ. The usual value is that of the office: equations and trials mean it."""
+    much values from outside the office differ. The usual value is on the office's scale: equations and trials mean
+    that; where there are values from outside, it is their equivalent."""
 
     key: str
     scale: Scale

@@ -117,7 +117,8 @@ class Memory:
     log_weights (c,): log share + log likelihood of each regime; mean (c, m); covariance (c, m, m); time: years
     since 2000-01-01 UTC of the last visit; seen (n,): values assimilated; reference: time at which ageing and
     slopes are zero; doubt (c, n): side of a last value that was gated, 0 none; squares (c, n): squared standardised
-    forecast errors so far (the person's own spread, see dynamics.intervals); day:
+    forecast errors so far (the person's own spread, see dynamics.intervals); away (n,): values from outside the
+    office so far; day:
     ordinal UTC day of the last visit (a later day can be appended, anything else is replayed)."""
 
     log_weights: Array
@@ -130,6 +131,7 @@ class Memory:
     terms: tuple[TreatmentTerm, ...] = ()
     doubt: Array | None = None
     squares: Array | None = None
+    away: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -27,7 +27,7 @@ def natural_course(twin: Twin, known: BiomarkerSet, times: Array) -> tuple[Array
         return _without_state(twin, known, times, drift)
     now = (twin.as_of - EPOCH).total_seconds() / YEAR_SECONDS
     mean, covariance = propagate(layout.dynamics, twin.state, twin.state_covariance, times)
-    loads = layout.loadings(now + np.append(times, 0.0), twin.memory.reference)
+    loads = layout.loadings(now + np.append(times, 0.0), twin.memory.reference, twin.memory.away)
     here = loads[-1] @ twin.state
     change = np.einsum("tnm,tm->tn", loads[:-1], mean) - here
     variance = np.einsum("tnm,tmk,tnk->tn", loads[:-1], covariance, loads[:-1])
