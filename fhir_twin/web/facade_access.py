@@ -18,8 +18,11 @@ import jwt
 import orjson
 from flask import current_app, g, request
 
+from fhir_twin.actor import Actor, act_as
 from fhir_twin.errors import Forbidden, InvalidInput, LoginRequired, NotFound, TwinError
+from fhir_twin.model.audit import AuditNote, OutcomeCode, What
 from fhir_twin.model.scopes import Granted, read_scopes
+from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
 from fhir_twin.transport.jwks import KeySource
 from fhir_twin.transport.smart_http import SmartHttp
@@ -45,10 +48,14 @@ class Caller:
         """Raises Forbidden when the scopes do not allow it, or it is about another patient."""
         if self.granted is None:
             return
+        reason = ""
         if not self.granted.may(type_, letter):
-            raise Forbidden("the access token's scopes do not allow this")
-        if self.bound and patient != self.patient:
-            raise Forbidden("the access token is for another patient")
+            reason = "the access token's scopes do not allow this"
+        elif self.bound and patient != self.patient:
+            reason = "the access token is for another patient"
+        if reason:
+            note("search" if letter == "s" else "read", patient, outcome="4", detail="denied")
+            raise Forbidden(reason)
 
     @property
     def bound(self) -> bool:
@@ -171,12 +178,39 @@ def admit(key: str, loopback: bool) -> None:
         return
     if check.configured and given:
         g.caller = check.caller(given)
+        act_as(
+            Actor(
+                f"token {g.caller.name[:16]}",
+                request=g.run_id,
+                token=given[-32:] if given.count(".") != 2 else "",
+            )
+        )
         return
     if key or check.configured:
         raise LoginRequired("an access token or the API key is needed: Authorization: Bearer, or X-API-Key")
     g.caller = Caller("loopback")
 
 
+def _tail(token: str) -> str:
+    """What an audit may hold of an opaque token (AU-4): its end, when that is not most of it."""
+    return token[-32:] if token.count(".") != 2 and len(token) >= 64 else ""
+
+
 def caller() -> Caller:
+    """Who asks."""
     found: Caller = g.caller
     return found
+
+
+def note(
+    what: What,
+    patient: str,
+    *,
+    outcome: OutcomeCode = "0",
+    entities: tuple[str, ...] = (),
+    query: str = "",
+    detail: str = "",
+) -> None:
+    """An event for the audit. Raises StoreError when it cannot be kept: no access without a trace."""
+    service: TwinService = current_app.extensions["fhir-twin"]["service"]
+    service.audit(AuditNote(what, patient, outcome, entities, query, detail or "FHIR face"))

@@ -20,7 +20,7 @@ from fhir_twin.fhir.outcome import to_outcome
 from fhir_twin.service import TwinService
 from fhir_twin.storage.made import Made
 from fhir_twin.web.answers import fhir_response
-from fhir_twin.web.facade_access import caller
+from fhir_twin.web.facade_access import caller, note
 from fhir_twin.web.facade_search import ID, Asked, matches, read_search
 from fhir_twin.web.made import keeper, rows_of, shown
 
@@ -46,6 +46,7 @@ def read(type_: str, id_: str, version: str = "") -> Response:
     caller().check(type_, "r", row.patient if row is not None and row.patient else caller().patient)
     if row is None or (version and version != str(row.version)):
         raise NotFound(f"there is no such {type_}")
+    note("read", row.patient, entities=(f"{type_}/{row.id}/_history/{row.version}",))
     tag = f'W/"{row.version}"'
     if tag in [t.strip() for t in request.headers.get("If-None-Match", "").split(",")]:
         return _headed(Response(status=304), row)
@@ -71,6 +72,7 @@ def search(type_: str) -> Response:
         caller().check(type_, "s", asked.patient)
     if asked.patient and type_ != "Device":
         make_if_old(asked.patient)
+    note("search", asked.patient, query=f"{type_}?{urlencode(asked.applied)}")
     found = [r for r in keeper().of(type_, asked.patient if type_ != "Device" else "") if matches(r, asked)]
     return fhir_response(_bundle(type_, found, asked))
 

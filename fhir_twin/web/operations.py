@@ -12,7 +12,7 @@ from fhir_twin.fhir.outcome import to_outcome
 from fhir_twin.pipeline import Run
 from fhir_twin.simulation.what_if import choice_of, what_if
 from fhir_twin.web.answers import fhir_response, outcome_response
-from fhir_twin.web.facade_access import caller
+from fhir_twin.web.facade_access import caller, note
 from fhir_twin.web.facade_async import answered
 from fhir_twin.web.facade_made import keep, make, service
 from fhir_twin.web.facade_search import ID
@@ -161,6 +161,7 @@ def _admit(patient: str, letter: str, type_: str = "Patient") -> None:
     if not ID.match(patient):
         raise InvalidInput("the patient's id is none that FHIR allows")
     caller().check(type_, letter, patient)
+    note("operation", patient, detail="FHIR face")
 
 
 def _run(patient: str, as_of: datetime) -> Run:

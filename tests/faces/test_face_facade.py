@@ -345,7 +345,9 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="module")
-def guarded(stocked_sandbox: str, all_knowledge: Knowledge, issuer: Issuer) -> Iterator[str]:
+def guarded(
+    stocked_sandbox: str, all_knowledge: Knowledge, issuer: Issuer, heard: list[Any]
+) -> Iterator[str]:
     settings = load_settings(
         {
             "server": stocked_sandbox, "host": "0.0.0.0", "api_key": "engine-key", "facade": "on",
@@ -354,8 +356,16 @@ def guarded(stocked_sandbox: str, all_knowledge: Knowledge, issuer: Issuer) -> I
         },
         {},
     )  # fmt: skip
-    with serving(create_app(open_service(settings, all_knowledge), settings)) as url:
+    service = open_service(settings, all_knowledge)
+    service.audit = heard.append
+    with serving(create_app(service, settings)) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def heard() -> list[Any]:
+    """The audit's events."""
+    return []
 
 
 def ask(url: str, token: str) -> requests.Response:
@@ -375,6 +385,16 @@ def test_a_token_of_one_patient_sees_that_patient_only(guarded: str, issuer: Iss
     assert ask(f"{guarded}/CarePlan/{other}", issuer.token()).status_code == 403
     begun = post(f"{guarded}/Patient/{OTHER}/$plan", Prefer="respond-async", **{"X-API-Key": "engine-key"})
     assert ask(begun.headers["Content-Location"], issuer.token()).status_code == 404
+
+
+def test_every_access_leaves_a_trace(guarded: str, issuer: Issuer, heard: list[Any]) -> None:
+    """AU-5, row 20: reads, searches, operations and denials; no value, no token."""
+    heard.clear()
+    plan = ask(f"{guarded}/CarePlan?patient={PATIENT}", issuer.token()).json()["entry"][0]["resource"]["id"]
+    ask(f"{guarded}/CarePlan/{plan}", issuer.token())
+    ask(f"{guarded}/Patient/{OTHER}/$twin", issuer.token())
+    told = [(n.what, n.patient, n.outcome) for n in heard if n.detail in ("FHIR face", "denied")]
+    assert told == [("search", PATIENT, "0"), ("read", PATIENT, "0"), ("read", OTHER, "4")]
 
 
 def test_scopes_are_obeyed(guarded: str, issuer: Issuer) -> None:
