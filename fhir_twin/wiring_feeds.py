@@ -18,9 +18,10 @@ from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
 from fhir_twin.storage.store import Store
 from fhir_twin.storage.work import NewWork
+from fhir_twin.worker.auditor import Auditor
 from fhir_twin.worker.intake import Intake
 from fhir_twin.worker.loop import Bench, Worker
-from fhir_twin.worker.record_source import JoinedSource
+from fhir_twin.worker.record_source import BASE, JoinedSource
 
 
 def open_site(settings: Settings) -> Site:
@@ -84,9 +85,9 @@ def with_feeds(service: TwinService, store: Store) -> TwinService:
 
 def feed_bench(settings: Settings, store: Store) -> Bench:
     """Who handles feeds: no FHIR server is needed for it. With one, each message asks for a look at the twin."""
-    return Bench(
-        store.jobs, Intake(store, open_site(settings), refresh=bool(settings.text("server"))).handlers()
-    )
+    server = settings.text("server")
+    audit = Auditor(store, server or BASE, send=bool(server) and settings.flag("send_audit"))
+    return Bench(store.jobs, Intake(store, open_site(settings), refresh=bool(server), audit=audit).handlers())
 
 
 def open_feed_worker(settings: Settings, store: Store) -> Worker:

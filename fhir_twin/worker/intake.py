@@ -16,6 +16,7 @@ import orjson
 from sqlalchemy.engine import Connection
 
 from fhir_twin import log
+from fhir_twin.actor import Actor, acting
 from fhir_twin.errors import Conflict, Issue
 from fhir_twin.fhir.encode import dump_json
 from fhir_twin.fhir.outcome import to_outcome
@@ -25,6 +26,7 @@ from fhir_twin.intake.hl7v2 import parse_message
 from fhir_twin.intake.hl7v2_map import Mapped, PatientUpdate, map_message
 from fhir_twin.intake.merge import merge_patient, merge_resource, point_to
 from fhir_twin.intake.site import Site
+from fhir_twin.model.audit import AuditNote
 from fhir_twin.storage.records import Kept
 from fhir_twin.storage.store import Store
 from fhir_twin.storage.work import Work
@@ -35,9 +37,18 @@ Json = dict[str, Any]
 
 
 class Intake:
-    """One handler for all kinds of feeds. refresh: whether the twin is to be looked at again after each message."""
+    """One handler for all kinds of feeds. refresh: whether the twin is to be looked at again after each message.
+    audit: told of each patient of each message."""
 
-    def __init__(self, store: Store, site: Site, *, refresh: bool = True) -> None:
+    def __init__(
+        self,
+        store: Store,
+        site: Site,
+        *,
+        refresh: bool = True,
+        audit: Callable[[AuditNote], None] = lambda _: None,
+    ) -> None:
+        self._audit = audit
         self._store = store
         self._site = site
         self._refresh = refresh
@@ -58,6 +69,9 @@ class Intake:
                     key = f"intake/{work.id}/{number}"
                     self._store.jobs.accept(refresh_work(person, "intake", key=key, parent=work.id), tx)
 
+        with acting(Actor("feed")):
+            for update in said.updates:
+                self._audit(AuditNote("create", update.person.id, detail=said.type))
         log.event(
             "intake.read",
             type=work.kind,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,8 +24,8 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 class Feed:
     """Sends v2 messages and works them off."""
 
-    def __init__(self, path: Path) -> None:
-        self.store: Store = open_store(str(path))
+    def __init__(self, url: str) -> None:
+        self.store: Store = open_store(url)
         self.reception = Reception(self._keep, Site(), lambda: NOW)
         self.worker = Worker([Bench(self.store.jobs, Intake(self.store, Site(), refresh=False).handlers())])
         self.source = RecordSource(self.store.records)
@@ -55,8 +54,9 @@ class Feed:
 
 
 @pytest.fixture
-def feed(tmp_path: Path) -> Iterator[Feed]:
-    made = Feed(tmp_path / "store.db")
+def feed(store_url: str) -> Iterator[Feed]:
+    """On SQLite and on a real PostgreSQL."""
+    made = Feed(store_url)
     yield made
     made.store.close()
 
