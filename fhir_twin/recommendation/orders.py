@@ -107,17 +107,23 @@ def _weight(found: Hit) -> Weight:
     return "info" if found.severity == "low" else "warning"
 
 
+def _kind(found: Hit) -> str:
+    if found.rule.startswith("gene-"):
+        return "gene"
+    if found.kind in ("allergy", "interaction", "duplicate"):
+        return found.kind
+    return _CODES.get(found.code, "contraindicated")
+
+
 def _remark(
     draft: CodedMedication, name: str, found: Hit, instead: tuple[Recommendation, ...]
 ) -> OrderRemark:
-    weight = _weight(found)
-    kind = "gene" if found.kind == "gene" else _CODES.get(found.code, found.kind)
     return OrderRemark(
         order=draft.medication.source,
         drug=name,
         topic=found.rule.split(":")[0],
-        kind=found.kind if found.kind in ("allergy", "interaction", "duplicate") else kind,
-        weight=weight,
+        kind=_kind(found),
+        weight=_weight(found),
         text=f"{capital(name)}: {found.reason}",
         action=found.action,
         citation=_citation(found),
