@@ -23,6 +23,8 @@ COMMANDS = {
     "queue": ("queue", "look at accepted work and what is to be sent; replay or skip dead letters"),
     "bulk": ("bulk", "export a population by Bulk Data, resumable, and bring an earlier export up to date"),
     "audit": ("audit", "the access log: list, export, prove that nothing was changed"),
+    "deidentify": ("deidentify", "Bundles and NDJSON to NDJSON without who they are about (Safe Harbor)"),
+    "cards": ("cards", "the model cards as FHIR DocumentReferences"),
     "erase": ("erase", "forget what is stored of a patient; retention"),
     "store": ("store", "look at the store, back it up while it is in use"),
     "watch": ("watch", "follow a FHIR server: subscriptions or polling, twins moved, plans made again"),
