@@ -33,7 +33,8 @@ _FHIR_WORDS = """
     draft intended not-taken not-done in-progress preparation aborted finished planned arrived triaged onleave partial
     suspended revoked appended health-unknown proposal plan order original-order reflex-order filler-order
     instance-order option directive male female other high low unable-to-assess routine urgent asap stat
-    medication food environment biologic allergy intolerance s min h d wk mo a mon tue wed thu fri sat sun MORN AFT EVE NIGHT HS WAKE AC PC
+    medication food environment biologic allergy intolerance s min h d wk mo a
+    mon tue wed thu fri sat sun MORN AFT EVE NIGHT HS WAKE AC PC
 """
 _FHIR = frozenset(_FHIR_WORDS.split())
 _REFERENCES_WORDS = """
