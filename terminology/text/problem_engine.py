@@ -135,8 +135,9 @@ class ProblemEngine(Engine):
         """Rank the phrase; when its first part alone is a sure hit and the whole is none, the first part decides
         ("prostate CA, s/p prostatectomy")."""
         index = self.ranker.index
-        literal = index.literal.get(same[tokens[0][1] : tokens[-1][2]].lower())
-        if literal is not None and self._sayable(literal):
+        words = same[tokens[0][1] : tokens[-1][2]].lower()
+        literal = index.literal.get(words)
+        if literal is not None and self._sayable(literal) and not self.ranker.shorthand.ambiguous(words):
             return self._literal(literal)
         ranked = self.ranker.rank(same, tokens)
         cut = next((i for i, (t, _, _) in enumerate(tokens) if i and t in _CUTS), 0)
@@ -188,7 +189,7 @@ class ProblemEngine(Engine):
             return known
         index = self.ranker.index
         term = index.literal.get(key)
-        if term is None or not self._sayable(term):
+        if term is None or not self._sayable(term) or self.ranker.shorthand.ambiguous(key):
             return None
         tokens = raw_tokens(key)
         assertion = _whole_assertion(strip(tokens, self.context.hits(tokens), self.context).assertion)

@@ -43,6 +43,10 @@ class Shorthand:
         """Whether `word` is shorthand for something."""
         return word in self._senses
 
+    def ambiguous(self, word: str) -> bool:
+        """Whether `word` is shorthand for several things."""
+        return len(self._senses.get(word, ())) > 1
+
     def readings(self, tokens: Sequence[tuple[str, int, int]], original: str) -> list[Reading]:
         """`tokens` as of normalise.raw_tokens; `original` is the text as typed, for capitals."""
         readings = [Reading((), 1.0, ())]
