@@ -56,6 +56,8 @@ def safer_first(families: tuple[Family, ...], case: Case) -> tuple[tuple[Family,
 def _rivals(option: Option, other: Option, case: Case) -> bool:
     shared = any(belongs(option, aim) and belongs(other, aim) for aim in case.guidelines.aims)
     share = case.guidelines.ranking.similar
+    if option.relative and other.relative:  # after a cardiovascular event all of them act on the same events
+        return True
     if option.events is None or other.events is None:
         return shared and option.events is other.events and other.closed >= share * option.closed
     return shared and other.events <= share * option.events

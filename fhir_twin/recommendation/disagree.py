@@ -146,6 +146,12 @@ def _words(case: Case) -> tuple[Finding, ...]:
     return tuple(found)
 
 
+def _saves(rec: Recommendation) -> bool:
+    """Fewer events are computed for it, or proven where nothing can be computed; weight alone is no omission."""
+    proven = any(reason.text.startswith("Hazard ratios in trials") for reason in rec.why)
+    return rec.number_needed_to_treat is not None or proven
+
+
 def _practice(proposals: tuple[Recommendation, ...], case: Case) -> tuple[Finding, ...]:
     """Drugs strongly recommended for a disease that has been on the list for more than a year, and never ordered. One
     finding for all of them: each is a proposal already."""
@@ -157,7 +163,7 @@ def _practice(proposals: tuple[Recommendation, ...], case: Case) -> tuple[Findin
         item = next((i for i in case.interventions.items if i.key == rec.key), None)
         if rec.kind != "medication" or not rec.strength.startswith("strong") or item is None or not dates:
             continue
-        if "tobacco-use" in item.addresses:  # a habit is no disease left untreated
+        if "tobacco-use" in item.addresses or not _saves(rec):  # a habit is no disease left untreated
             continue
         names = {*item.classes, *item.ingredients}
         ordered = any(names & {*m.ingredients, *m.classes} for m in case.coded.medications)

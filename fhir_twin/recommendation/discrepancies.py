@@ -6,9 +6,9 @@ from fhir_twin.model.plan import Finding, Reason
 from fhir_twin.model.twin import Point
 from fhir_twin.recommendation.case import Case
 from fhir_twin.recommendation.hangs import near_limits
+from fhir_twin.recommendation.refuse import OLDEST
 from fhir_twin.recommendation.sentence import capital
 
-OLDEST = 110.0
 # Reasons of the twin for leaving a value out that a clinician should look at (others are no fault of the record).
 WORDS = {
     "unknown-unit": ("the unit is not known", "Correct the unit at the source."),

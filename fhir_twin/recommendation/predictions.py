@@ -21,6 +21,12 @@ TITLES = {
     "diabetes": "Type 2 diabetes",
     "kidney-failure": "Kidney failure",
 }
+NOTES = {
+    "diabetes": (
+        "The average of a trial's control group with impaired 2-hour glucose, not a personal figure: too high for a "
+        "person whose 2-hour glucose is normal.",
+    )
+}
 MOST = 3  # proposals named per prediction
 STAGES = (60.0, 45.0, 30.0, 15.0)  # eGFR, KDIGO G3a, G3b, G4, G5
 LEAST = 0.2  # a smaller chance of the next stage is no news
@@ -54,7 +60,8 @@ def _event(outcome: str, proposals: tuple[Recommendation, ...], case: Case) -> P
     if not risks:
         return None
     risk = max(risks, key=lambda r: r.horizon_years)
-    return Prediction(risk, TITLES[outcome], _lowered(risk, proposals), _causes(outcome, case))
+    words = (*NOTES.get(outcome, ()), *_causes(outcome, case))
+    return Prediction(risk, TITLES[outcome], _lowered(risk, proposals), words)
 
 
 def _lowered(

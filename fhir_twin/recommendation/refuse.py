@@ -8,6 +8,7 @@ from fhir_twin.rules.consent import consent_refusal
 from fhir_twin.rules.view import PatientView
 
 ADULT = 18.0
+OLDEST = 110.0  # older than nearly anybody ever was
 
 
 def refusal(coded: CodedChart, twin: Twin) -> str:
@@ -31,6 +32,9 @@ def only_safety(patient: PatientView) -> str:
     """Why only safety findings are shown and nothing is proposed for long-term benefit; "" otherwise."""
     if patient.pregnant():
         return "pregnancy: only safety is checked; the risk equations do not hold"
+    if patient.age is not None and patient.age >= OLDEST:
+        return f"an age of {int(patient.age)} cannot be right: only safety is checked until birth date or death is
+        mended"
     if patient.sources("hospice", "now"):
         return "hospice care: only safety is checked; long-term prevention is not proposed"
     return ""
