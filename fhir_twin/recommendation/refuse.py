@@ -33,8 +33,7 @@ def only_safety(patient: PatientView) -> str:
     if patient.pregnant():
         return "pregnancy: only safety is checked; the risk equations do not hold"
     if patient.age is not None and patient.age >= OLDEST:
-        return f"an age of {int(patient.age)} cannot be right: only safety is checked until birth date or death is
-        mended"
+        return f"an age of {int(patient.age)} cannot be right: only safety is checked until it is mended"
     if patient.sources("hospice", "now"):
         return "hospice care: only safety is checked; long-term prevention is not proposed"
     return ""
