@@ -191,12 +191,30 @@ def _errors(server: FhirServer, _: ServerCapability) -> Check:
 
 
 # Ids of the check list (interop.md) of the checks of this module.
-_IDS = {"connection": "F00", "FHIR version": "F0", "paging": "F1", "counts": "F1b", "batch": "F9",
-        "POST _search": "F8d",        "unknown parameters": "F8", "errors": "F4",
-        "writing": "E8", "write CarePlan": "E8", "write the rest": "E8a",
-        "transaction offered": "E9a",
-        "_lastUpdated": "F6", "find by identifier": "F11", "versions": "E7a", "history": "F6b", "$everything": "F5",
-        "_include": "F5b", "XML": "E12", "content negotiation": "F8b", "bad search values": "F4b", "compression": "F8e"}  # fmt: skip
+_IDS = {
+    "connection": "F00",
+    "FHIR version": "F0",
+    "paging": "F1",
+    "counts": "F1b",
+    "batch": "F9",
+    "POST _search": "F8d",
+    "unknown parameters": "F8",
+    "errors": "F4",
+    "writing": "E8",
+    "write CarePlan": "E8",
+    "write the rest": "E8a",
+    "transaction offered": "E9a",
+    "_lastUpdated": "F6",
+    "find by identifier": "F11",
+    "versions": "E7a",
+    "history": "F6b",
+    "$everything": "F5",
+    "_include": "F5b",
+    "XML": "E12",
+    "content negotiation": "F8b",
+    "bad search values": "F4b",
+    "compression": "F8e",
+}
 
 
 def _numbered(check: Check) -> Check:

@@ -48,6 +48,7 @@ from fhir_twin.web import (
     worklist,
 )
 from fhir_twin.web.answers import outcome_response
+from fhir_twin.web.other_sites import refuse_other_sites
 from fhir_twin.worker.notices import Inbox
 from terminology import Terminology
 
@@ -143,6 +144,8 @@ def _admit(key: str, here: bool) -> BaseResponse | None:
     comes to the front page without one is sent to log in at a registered server."""
     g.run_id = secrets.token_hex(6)
     act_as(Actor("api-key" if key else "local", request=g.run_id))
+    if not key:
+        refuse_other_sites()
     if (request.endpoint or "") in PATIENT_FACE:
         facade_access.admit(key, here)
         return None

@@ -58,6 +58,11 @@ class Caller:
             raise Forbidden(reason)
 
     @property
+    def may_list(self) -> bool:
+        """Whether a search may go without a patient: which patients a user may see, only their EHR knows."""
+        return self.granted is None or any(s.context == "system" for s in self.granted.scopes)
+
+    @property
     def bound(self) -> bool:
         """Only one patient may be seen."""
         return self.granted is not None and self.granted.one_patient

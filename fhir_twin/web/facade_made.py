@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, request
 
-from fhir_twin.errors import InvalidInput, Issue, NotFound
+from fhir_twin.errors import Forbidden, InvalidInput, Issue, NotFound
 from fhir_twin.fhir.outcome import to_outcome
 from fhir_twin.service import TwinService
 from fhir_twin.storage.made import Made
@@ -70,6 +70,8 @@ def search(type_: str) -> Response:
         asked = asked.about(wanted)
     else:
         caller().check(type_, "s", asked.patient)
+        if not asked.patient and type_ != "Device" and not caller().may_list:
+            raise Forbidden("name the patient: this access token does not allow searches across patients")
     if asked.patient and type_ != "Device":
         make_if_old(asked.patient)
     note("search", asked.patient, query=f"{type_}?{urlencode(asked.applied)}")

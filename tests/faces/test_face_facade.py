@@ -268,6 +268,21 @@ def test_asynchronous_answers(base: str) -> None:
     assert (answer.status_code, outcome(answer)["code"]) == (404, "not-found")
 
 
+@pytest.mark.parametrize("head", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_a_page_of_another_site_cannot_make_it_write(base: str, head: dict[str, str]) -> None:
+    """An open loopback has no key that a hostile page would lack."""
+    root = base.removesuffix("/fhir")
+    for url in (
+        f"{base}/Patient/{PATIENT}/$plan?persist=true",
+        f"{root}/api/patients/{PATIENT}/run",
+        f"{root}/hl7v2",
+    ):
+        answer = requests.post(url, headers={"Content-Type": "text/plain", **head}, timeout=30)
+        assert (answer.status_code, outcome(answer)["code"]) == (403, "forbidden")
+    own = {"Origin": root, "Sec-Fetch-Site": "same-origin"}
+    assert requests.post(f"{base}/Patient/{PATIENT}/$plan", headers=own, timeout=60).status_code == 200
+
+
 def test_prefer_return(base: str) -> None:
     minimal = post(f"{base}/Patient/{PATIENT}/$plan", Prefer="return=minimal")
     assert (minimal.status_code, minimal.text) == (204, "")
@@ -398,6 +413,12 @@ def test_every_access_leaves_a_trace(guarded: str, issuer: Issuer, heard: list[A
 
 
 def test_scopes_are_obeyed(guarded: str, issuer: Issuer) -> None:
+    assert ask(f"{guarded}/CarePlan", issuer.token(scope="user/*.rs", patient=None)).status_code == 403
+    assert (
+        ask(f"{guarded}/CarePlan?patient={OTHER}", issuer.token(scope="user/*.rs", patient=None)).status_code
+        == 200
+    )
+    assert ask(f"{guarded}/CarePlan", issuer.token(scope="system/*.rs", patient=None)).status_code == 200
     narrow = issuer.token(scope="patient/Goal.rs")
     assert ask(f"{guarded}/Goal?patient={PATIENT}", narrow).status_code == 200
     assert ask(f"{guarded}/CarePlan?patient={PATIENT}", narrow).status_code == 403
