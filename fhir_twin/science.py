@@ -32,8 +32,9 @@ from fhir_twin.dynamics.state_space import Dynamics
 from fhir_twin.errors import InvalidInput
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.intervention import Interventions, Outcomes
+from fhir_twin.model.scenario import Sensitivity
+from fhir_twin.simulation import MeasurementValue, load_interventions, load_outcomes
 from fhir_twin.simulation import cohort as _cohort
-from fhir_twin.simulation import load_interventions, load_outcomes
 from fhir_twin.simulation.cohort import Option, Risks, lowering
 from mappings import Source
 
@@ -46,15 +47,18 @@ __all__ = [
     "Forecast",
     "Knowledge",
     "Loading",
+    "MeasurementValue",
     "Option",
     "Recalibration",
     "Result",
     "Risks",
     "Robust",
+    "Sensitivity",
     "Visits",
     "calculate",
     "fit_recalibration",
     "forecast",
+    "hangs_on",
     "hazard_ratio",
     "kalman_filter",
     "knowledge",
@@ -160,6 +164,20 @@ def hazard_ratio(
     the ends of the 95 % interval from the ratios' own uncertainty. Known disease: the ratio that trials give, without
     absolute risks. Raises InvalidInput when nothing is known of `outcome`."""
     return _cohort.hazard_ratio(people, option, outcome, *knowledge(overlay), years=years, draws=draws)
+
+
+def hangs_on(
+    people: Mapping[str, Any],
+    option: Option,
+    *,
+    outcome: str = "cvd",
+    spread: float = 0.05,
+    overlay: str | None = None,
+) -> tuple[tuple[tuple[Sensitivity, ...], tuple[MeasurementValue, ...]], ...]:
+    """What the change of `outcome` by `option` hangs on, per person: (sensitivity: the change with each input at the
+    ends of its 80 % interval; value of one more measurement of each). spread: relative standard error with which each
+    given value is known (one blood pressure about 0.07, the mean of many 0.02)."""
+    return _cohort.hangs_on(people, option, *knowledge(overlay), outcome=outcome, spread=spread)
 
 
 def _keys(given: str | Sequence[str] | None, covariates: Mapping[str, Any]) -> tuple[str, ...]:

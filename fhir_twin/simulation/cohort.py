@@ -11,11 +11,12 @@ import numpy as np
 from fhir_twin.errors import InvalidInput
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.intervention import Dose, Effect, EventEffect, Intervention, Interventions, Outcomes
-from fhir_twin.model.scenario import CONTINUE, Choice, Scenario, Trajectory
+from fhir_twin.model.scenario import CONTINUE, Choice, Scenario, Sensitivity, Trajectory
 from fhir_twin.model.twin import Array, Point, Twin
+from fhir_twin.simulation.information import MeasurementValue, measurement_value
 from fhir_twin.simulation.reference import AS_OF, plain_profile, plain_twin
 from fhir_twin.simulation.simulate import simulate
-from fhir_twin.simulation.what_if import choice_of, scenario_of
+from fhir_twin.simulation.what_if import choice_of, scenario_of, sensitivity
 
 FACTS = ("age", "sex", "smoker", "groups", "classes", "pregnant")
 SURE = 0.005  # relative standard error of a value given as a plain number
@@ -131,8 +132,28 @@ def hazard_ratio(
     return float(np.exp(point)), float(np.exp(point - half)), float(np.exp(point + half))
 
 
-def read_people(people: Mapping[str, Any], known: BiomarkerSet) -> list[Twin]:
-    """One twin per person. Raises InvalidInput for an unknown column or columns of different length."""
+def hangs_on(
+    people: Mapping[str, Any],
+    option: Option,
+    known: BiomarkerSet,
+    interventions: Interventions,
+    outcomes: Outcomes,
+    *,
+    outcome: str,
+    spread: float,
+) -> tuple[tuple[tuple[Sensitivity, ...], tuple[MeasurementValue, ...]], ...]:
+    """See `fhir_twin.science.hangs_on`."""
+    every, (_, scenario) = _scenarios((option,), interventions, outcomes, 10.0)
+    parts = (scenario, known, every, outcomes)
+    return tuple(
+        (sensitivity(twin, *parts, outcome=outcome), measurement_value(twin, *parts, outcome=outcome))
+        for twin in read_people(people, known, spread)
+    )
+
+
+def read_people(people: Mapping[str, Any], known: BiomarkerSet, spread: float = SURE) -> list[Twin]:
+    """One twin per person, each value known with relative standard error `spread`. Raises InvalidInput for an unknown
+    column or columns of different length."""
     columns = {name: _column(value, name) for name, value in people.items()}
     unknown = [n for n in columns if n not in (*FACTS, "height") and n not in known.keys]
     if unknown:
@@ -144,7 +165,7 @@ def read_people(people: Mapping[str, Any], known: BiomarkerSet) -> list[Twin]:
     rows = [
         {name: column[i if len(column) > 1 else 0] for name, column in columns.items()} for i in range(count)
     ]
-    return [_twin(row, known) for row in rows]
+    return [_twin(row, known, spread) for row in rows]
 
 
 def _column(value: Any, name: str) -> list[Any]:
@@ -156,7 +177,7 @@ def _column(value: Any, name: str) -> list[Any]:
     return list(value)
 
 
-def _twin(row: Mapping[str, Any], known: BiomarkerSet) -> Twin:
+def _twin(row: Mapping[str, Any], known: BiomarkerSet, spread: float) -> Twin:
     facts = {name: row[name] for name in FACTS if name in row and not _missing(row[name])}
     if "age" in facts:
         facts["age"] = float(facts["age"])
@@ -168,7 +189,7 @@ def _twin(row: Mapping[str, Any], known: BiomarkerSet) -> Twin:
     extra = []
     if not _missing(row.get("height")):
         extra.append(Point("height", "Observation/height", AS_OF, float(row["height"]), "cm"))
-    return plain_twin(known, values, plain_profile(facts), spread=SURE, extra=extra)
+    return plain_twin(known, values, plain_profile(facts), spread=spread, extra=extra)
 
 
 def _missing(value: Any) -> bool:

@@ -127,3 +127,14 @@ def test_shorter_horizons_take_their_share() -> None:
     share = -np.log1p(-five.of("cvd")) / -np.log1p(-ten.of("cvd"))
     assert ((share > 0.3) & (share < 0.5)).all()  # hazards grow with age: less than half in the first half
     assert math.isclose(float(five.qaly[0, 0]), 0.0)
+
+
+def test_what_the_answer_hangs_on() -> None:
+    """Less is left to measure where the values are known better; without an absolute risk there is no answer."""
+    loose = science.hangs_on(PEOPLE, "statin:high", spread=0.15)
+    tight = science.hangs_on(PEOPLE, "statin:high", spread=0.01)
+    for (swings, worth), (less, little) in zip(loose, tight, strict=True):
+        assert swings[0].swing >= swings[-1].swing and swings[0].swing > less[0].swing > 0
+        find = {row.input: row for row in worth}, {row.input: row for row in little}
+        assert find[0]["ldl"].explained > find[1]["ldl"].explained
+    assert science.hangs_on(PEOPLE | {"groups": {"ascvd"}}, "statin")[0] == ((), ())
