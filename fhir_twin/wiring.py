@@ -45,8 +45,8 @@ def open_service(
     capability statement gives cause for (UpstreamError, LoginRequired, NotSupported ...).
 
     wait_for_server: a server that does not answer yet is no error (both may be starting); `check` tells of it.
-    Without a server of its own it serves those who log in at a registered one."""
-    if not settings.text("server") and registry_of(settings).servers:
+    Without a server of its own it serves those who log in at a registered one, and patients that feeds tell of."""
+    if not settings.text("server") and (settings.flag("feeds") or registry_of(settings).servers):
         own = knowledge or open_knowledge(settings)
         return TwinService(
             NoServer(), None, own, label=settings.text("ai_label"), check=lambda: "no server of its own"

@@ -18,10 +18,11 @@ from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
 from fhir_twin.storage.store import Store
 from fhir_twin.storage.work import NewWork
+from fhir_twin.transport.no_server import NoServer
 from fhir_twin.worker.auditor import Auditor
 from fhir_twin.worker.intake import Intake
 from fhir_twin.worker.loop import Bench, Worker
-from fhir_twin.worker.record_source import BASE, JoinedSource
+from fhir_twin.worker.record_source import BASE, JoinedSource, RecordSource
 
 
 def open_site(settings: Settings) -> Site:
@@ -78,8 +79,9 @@ def _loopback(host: str) -> bool:
 
 
 def with_feeds(service: TwinService, store: Store) -> TwinService:
-    """The service, reading what feeds said beside what the FHIR server holds."""
-    service.source = JoinedSource(service.source, store.records)
+    """The service, reading what feeds said beside what the FHIR server holds; without a server, feeds alone."""
+    alone = isinstance(service.source, NoServer)
+    service.source = RecordSource(store.records) if alone else JoinedSource(service.source, store.records)
     return service
 
 

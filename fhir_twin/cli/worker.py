@@ -10,11 +10,13 @@ import threading
 
 from fhir_twin import log
 from fhir_twin.cli import add_settings
-from fhir_twin.settings import load_settings
+from fhir_twin.settings import Settings, load_settings
 from fhir_twin.storage.desk import Desk
+from fhir_twin.storage.store import Store
 from fhir_twin.wiring import open_service
-from fhir_twin.wiring_feeds import with_feeds
+from fhir_twin.wiring_feeds import open_feed_worker, with_feeds
 from fhir_twin.wiring_work import audit_of, open_settings_store, open_worker
+from fhir_twin.worker.loop import Worker
 
 SETTINGS = (
     "server", "token", "token_file", "basic_auth", "ca_bundle", "timeout", "retries", "retry_budget", "rate",
@@ -40,17 +42,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, *SETTINGS)
 
 
+def _worker(settings: Settings, store: Store, threads: int) -> Worker:
+    """Without a FHIR server only feeds are worked off."""
+    if not settings.text("server"):
+        return open_feed_worker(settings, store)
+    service = with_feeds(open_service(settings, wait_for_server=True), store)
+    service.audit = audit_of(settings, store)
+    return open_worker(settings, service, store, threads=threads)
+
+
 def run(arguments: argparse.Namespace) -> int:
     settings = load_settings({n: getattr(arguments, n) for n in SETTINGS}, file=arguments.settings)
     log.set_up(settings.text("log_level"))
     store = open_settings_store(settings)
-    service = with_feeds(open_service(settings, wait_for_server=True), store)
-    service.audit = audit_of(settings, store)
-    worker = open_worker(settings, service, store, threads=max(1, arguments.at_once))
+    worker = _worker(settings, store, max(1, arguments.at_once))
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
-    print(f"working on {settings.text('server')} as tenant {store.tenant}", file=sys.stderr, flush=True)
+    what = settings.text("server") or "feeds only (no server)"
+    print(f"working on {what} as tenant {store.tenant}", file=sys.stderr, flush=True)
     if arguments.once:
         worker.run_until_idle(float("inf"))
     else:

@@ -151,3 +151,33 @@ def test_without_feeds_nothing_is_taken(stocked_sandbox: str, all_knowledge: Kno
 def test_the_store_is_where_the_settings_say(site: Site, tmp_path: Path) -> None:
     assert Path(str(site.store.database.url.database)).exists()
     assert not list(tmp_path.iterdir())
+
+
+def test_feeds_alone_make_a_twin_and_a_plan(all_knowledge: Knowledge, tmp_path: Path) -> None:
+    """No FHIR server at all: patients, twins and plans of what the feeds told."""
+    settings = load_settings({"store": str(tmp_path / "store.db"), "feeds": True}, {})
+    store = open_store(str(tmp_path / "store.db"))
+    service = with_feeds(open_service(settings, all_knowledge), store)
+    client = create_app(
+        service, settings, store=store, reception=open_reception(settings, store)
+    ).test_client()
+    rows = "".join(
+        f"OBX|{n}|NM|{code}^x^LN||{value}|{unit}|||||F|||2026{month:02d}01\r"
+        for month in (1, 2, 3)
+        for n, (code, value, unit) in enumerate(
+            (("8480-6", 162, "mm[Hg]"), ("13457-7", 180, "mg/dL")), month * 10
+        )
+    )
+    body = (MESSAGE % b"9").decode().replace("20260301", "20260302") + rows
+    assert client.post("/hl7v2", data=body, content_type="text/plain").status_code == 200
+    worker = open_feed_worker(settings, store)
+    while worker.step():
+        continue
+    [person] = client.get("/api/patients").get_json()["patients"]
+    found = client.get(f"/fhir/CarePlan?patient={person}").get_json()
+    assert found["total"] == 1
+    assert found["entry"][0]["resource"]["subject"]["reference"] == f"Patient/{person}"
+    twin = client.get(f"/fhir/Patient/{person}/$twin?biomarker=sbp").get_json()
+    parts = next(p for p in twin["parameter"] if p["name"] == "biomarker")["part"]
+    assert next(p for p in parts if p["name"] == "observations")["valueInteger"] == 3
+    store.close()
