@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import peers
 from heldout import Phrase
 
 from terminology.text.coder import TextCoder
@@ -52,6 +53,7 @@ def measure(
     mixed = [f"{p} " for p in phrases] + [p.text + " " for p in hard]
     batch = _rate(lambda: coder.code_many(mixed), len(mixed))
     difficult = _rate(lambda: coder.code_many([p.text + "  " for p in hard]), len(hard))
+    peer = peers.rates(index, [*phrases[:400], *(p.text for p in hard)])
     out = subprocess.run([sys.executable, "-c", _LOAD], capture_output=True, text=True, check=True, cwd=ROOT)
     load, memory = (float(v) for v in out.stdout.split())
     lines = [
@@ -62,12 +64,15 @@ def measure(
         f"| batch: shorthand with misspelled and reordered titles, texts/s | {batch:,.0f} |",
         f"| batch: misspelled and reordered titles only, texts/s | {difficult:,.0f} |",
         f"| exact: first time / phrase seen / text seen, texts/s | {first:,.0f} / {again:,.0f} / {memo:,.0f} |",
+        f"| peer, char TF-IDF: one by one / batch, texts/s | {peer['one by one']:,.0f} / {peer['batch']:,.0f} |",
         f"| load from cache, s / extra memory, MiB | {load} / {memory:.0f} |",
     ]
     return lines, {
         "exact, texts/s": again,
         "full path, texts/s": len(seconds) / sum(seconds),
         "batch, texts/s": batch,
+        "full path, times char TF-IDF": len(seconds) / sum(seconds) / peer["one by one"],
+        "batch, times char TF-IDF batch": batch / peer["batch"],
         "full path p50, ms": float(1e3 * np.percentile(seconds, 50)),
         "full path p95, ms": float(1e3 * np.percentile(seconds, 95)),
         "load, s": load,

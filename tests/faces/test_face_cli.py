@@ -150,3 +150,30 @@ def test_code_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out.splitlines()[0])["chosen"]
     assert main(["code", "--tsv", "hypertension"]) == 0
     assert "I10" in capsys.readouterr().out
+
+
+def test_a_correction_is_written_to_the_sites_lexicon(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = ["--knowledge", str(tmp_path / "site")]
+    assert main(["code", "sugar", "--means", "E11.9", "--reviewer", "dr x", *site]) == 0
+    assert "E11.9 Type 2 diabetes" in capsys.readouterr().out
+    assert "sugar\t" in (tmp_path / "site/lexicon/site-corrections.tsv").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["sugar", "--means", "E99.9", "--reviewer", "x", "--knowledge", "{site}"], "no ICD-10-CM code"),
+        (["sugar", "--means", "E11.9", "--reviewer", "x"], "folder of your own knowledge"),
+        (["sugar", "--means", "E11.9", "--knowledge", "{site}"], "--reviewer"),
+        (["sugar", "--encoder", "no.such:thing"], "cannot be imported"),
+    ],
+)
+def test_a_wrong_correction_or_encoder_is_said(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [a.replace("{site}", str(tmp_path)) for a in arguments]
+    assert main(["code", *given]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "lexicon").exists()
