@@ -2,8 +2,8 @@
 
 Peers (char n-gram TF-IDF nearest neighbour, RapidFuzz token_set) run on the same phrases in the same run.
 Run: python benchmarks/bench_terminology.py [--quick] [--figures FOLDER]   (make bench calls it). Writes tables and the
-failures to benchmarks/results/, plots to docs/figures/. Exit code 1 when a goal of quality or a ratio to a peer is missed. Seeds differ from those of
-the calibration; sets that were looked at while the lexicon grew are marked so.
+failures to benchmarks/results/, plots to docs/figures/. Exit code 1 when a goal of quality or a ratio to a peer is
+missed. Seeds differ from those of the calibration; docs/terminology.md tells which sets were looked at since.
 """
 
 from __future__ import annotations

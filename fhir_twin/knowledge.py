@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fhir_twin.assimilation import BiomarkerSet, load_biomarkers
 from fhir_twin.coding import ConceptMaps, load_concept_maps
@@ -33,17 +35,21 @@ class Knowledge:
 
 
 def load_knowledge(
-    overlay: Path | None = None, cache: Path | None = None, releases: Path | None = None
+    overlay: Path | None = None,
+    cache: Path | None = None,
+    releases: Path | None = None,
+    encoder: Callable[[Sequence[str]], Any] | None = None,
 ) -> Knowledge:
     """Read mappings/ (and a site's overlay). Raises KnowledgeError naming file and key; nothing is guessed.
 
     cache: where built indexes are kept (default: the user's cache folder).
-    releases: imported terminology releases, whose terms the text coder learns; they are part of `version`."""
+    releases: imported terminology releases, whose terms the text coder learns; they are part of `version`.
+    encoder: a text encoder of the site's own (see terminology.open_coder)."""
     source = Source(overlay=overlay)
     try:
         return Knowledge(
             version=_version(source, releases),
-            coder=open_coder(source, cache=cache, releases=releases),
+            coder=open_coder(source, cache=cache, releases=releases, encoder=encoder),
             concept_maps=load_concept_maps(source, releases),
             biomarkers=load_biomarkers(source),
             interventions=load_interventions(source),

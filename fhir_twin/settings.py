@@ -50,6 +50,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("ai_label", "str", "AIAST", "Security label on what we write: AIAST, or DEVAST for strict R4 validators"),
     Option("knowledge", "path", "", "Folder of your own knowledge files, laid over ours"),
     Option("cache", "path", "", "Where built indexes are kept (default: the user's cache folder)"),
+    Option("encoder", "str", "", "Text encoder of your own, module:function; reranks phrases the coder is unsure of"),
     Option("terminology", "path", "", "Folder of imported terminology releases (default: in the cache folder)"),
     Option("terminology_server", "str", "", "Base URL of a FHIR R4 terminology server to ask before our own releases"),
     Option("terminology_token", "str", "", "Bearer token for the terminology server", secret=True),

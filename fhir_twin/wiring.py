@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fhir_twin.errors import InvalidInput, UpstreamError
 from fhir_twin.knowledge import Knowledge, load_knowledge
@@ -86,7 +88,26 @@ def open_files(settings: Settings, path: Path, knowledge: Knowledge | None = Non
 
 
 def open_knowledge(settings: Settings) -> Knowledge:
-    return load_knowledge(settings.path("knowledge"), settings.path("cache"), release_folder(settings))
+    return load_knowledge(
+        settings.path("knowledge"),
+        settings.path("cache"),
+        release_folder(settings),
+        open_encoder(settings.text("encoder")),
+    )
+
+
+def open_encoder(name: str) -> Callable[[Sequence[str]], Any] | None:
+    """The site's text encoder, "module:function". Raises InvalidInput when there is no such function."""
+    if not name:
+        return None
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidInput(f"encoder: {name} is no module:function that can be imported") from error
+    if not callable(found):
+        raise InvalidInput(f"encoder: {name} cannot be called")
+    return found  # type: ignore[no-any-return]
 
 
 def release_folder(settings: Settings) -> Path:

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fhir_twin.cli import add_settings
-from fhir_twin.errors import InvalidInput
+from fhir_twin.errors import InvalidInput, UnknownCode
 from fhir_twin.model.plain import to_plain
-from fhir_twin.settings import load_settings
-from fhir_twin.wiring import release_folder
+from fhir_twin.settings import Settings, load_settings
+from fhir_twin.wiring import open_encoder, release_folder
 from mappings import Source
-from terminology import CodingDecision, open_coder
+from terminology import CodingDecision, TextCoder, open_coder
+from terminology.text.corrections import record_correction
 
 KINDS = ("problem", "lab", "drug", "social", "allergy")
 
@@ -28,17 +29,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="one JSON object a decision")
     shape.add_argument("--tsv", action="store_true", help="tab-separated, one line a decision")
-    add_settings(parser, "knowledge", "cache", "terminology")
+    parser.add_argument(
+        "--means",
+        metavar="CODE",
+        help="correct the coder: TEXT means this ICD-10-CM code; it wins from now on",
+    )
+    parser.add_argument("--reviewer", default="", help="who says so (with --means)")
+    add_settings(parser, "knowledge", "cache", "terminology", "encoder")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    flags = {name: getattr(arguments, name) for name in ("knowledge", "cache", "terminology")}
+    flags = {name: getattr(arguments, name) for name in ("knowledge", "cache", "terminology", "encoder")}
     settings = load_settings(flags, file=arguments.settings)
     coder = open_coder(
         Source(overlay=settings.path("knowledge")),
         cache=settings.path("cache"),
         releases=release_folder(settings),
+        encoder=open_encoder(settings.text("encoder")),
     )
+    if arguments.means:
+        return _correct(arguments, settings, coder)
     if arguments.tsv:
         print("text\tassertion\tsystem\tcode\tdisplay\tconfidence\tmethod\treason")
     for text in _texts(arguments):
@@ -47,6 +57,30 @@ def run(arguments: argparse.Namespace) -> int:
                 print(json.dumps(to_plain(decision)))
             else:
                 print("\n".join(_tsv(decision) if arguments.tsv else _words(decision)))
+    return 0
+
+
+def _correct(arguments: argparse.Namespace, settings: Settings, coder: TextCoder) -> int:
+    """Write the correction into the site's own lexicon and say what changes."""
+    overlay = settings.path("knowledge")
+    if overlay is None:
+        raise InvalidInput(
+            "--means needs a folder of your own knowledge: --knowledge FOLDER or FHIR_TWIN_KNOWLEDGE"
+        )
+    if len(arguments.text) != 1 or not arguments.reviewer:
+        raise InvalidInput("--means needs exactly one text, and --reviewer NAME")
+    display = coder.display(arguments.means)
+    if display is None:
+        raise UnknownCode(f"{arguments.means} is no ICD-10-CM code of {coder.release}")
+    text = arguments.text[0]
+    before = coder.code(text)
+    try:
+        path = record_correction(overlay, text, arguments.means, display, arguments.reviewer)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+    was = f"{before.chosen[0].code} {before.chosen[0].display}" if before.chosen else "not coded"
+    print(f"{arguments.means} {display}  (was: {was})")
+    print(f"written to {path}; used when the coder is opened next")
     return 0
 
 

@@ -59,6 +59,10 @@ class TextCoder:
             self._memo[text, kind] = found[text]
         return answers
 
+    def display(self, code: str) -> str | None:
+        """The title of a code that the coder can give ("E11.22"; a 7th character may follow); None for no such code."""
+        return self.engine("problem").display(code)
+
     def engine(self, kind: Kind) -> Engine:
         """The engine of a kind, made on first use. Raises ValueError for an unknown kind."""
         found = self._engines.get(kind)
@@ -82,6 +86,10 @@ class Engine:
 
     def code_all(self, text: str) -> tuple[CodingDecision, ...]:
         raise NotImplementedError
+
+    def display(self, code: str) -> str | None:  # noqa: ARG002
+        """The title of a code of this engine's vocabulary; None where it has none."""
+        return None
 
     def code_many(self, texts: Sequence[str]) -> list[CodingDecision]:
         """As `code` for each text; engines that know a faster way for many have their own."""

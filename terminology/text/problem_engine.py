@@ -15,6 +15,7 @@ from terminology.text.normalise import fold, raw_tokens
 from terminology.text.problem_text import ProblemText
 from terminology.text.problems import Ranked, Ranker
 from terminology.text.rules import CodeRules, Leaf
+from terminology.text.vocabulary import without_seventh
 from terminology.text.words import BOUNDARIES
 
 Token = tuple[str, int, int]
@@ -65,6 +66,11 @@ class ProblemEngine(Engine):
         if not any(t[0].isalpha() for t, _, _ in tokens):
             return abstention(text, self.kind, "no words" if text.strip() else "empty", self.release)
         return self.decide(text, text if offsets is None else folded, tokens, (0, len(text)))
+
+    def display(self, code: str) -> str | None:
+        codes = self.ranker.index.codes
+        number = codes.number.get(code, codes.number.get(without_seventh(code), -1))
+        return codes.display[number] if number >= 0 else None
 
     def code_many(self, texts: Sequence[str]) -> list[CodingDecision]:
         """One batch at a time: the compiled ranker keeps buffers of its own. Same answers as `code`."""
