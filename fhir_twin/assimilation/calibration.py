@@ -31,14 +31,15 @@ from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.coded import CodedChart
 from fhir_twin.model.twin import Array
 
-# biomarker, z, age at the value, setting, sex, race, day
-Row = tuple[str, float, float, str, str, str, str]
+# biomarker, z, age at the value, setting, sex, race, day, how many were tested before
+Row = tuple[str, float, float, str, str, str, str, int]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Residuals:
     """One row per tested value: biomarker key, z (by the person's own spread as of then), age at the value (NaN
-    unknown), setting, sex, race."""
+    unknown), setting, sex, race, and how many of the biomarker were tested before it (degrees of freedom of the own
+    spread)."""
 
     biomarker: tuple[str, ...]
     z: Array
@@ -46,6 +47,7 @@ class Residuals:
     setting: tuple[str, ...]
     sex: tuple[str, ...]
     race: tuple[str, ...]
+    tested: Array
 
     def of(self, key: str) -> Residuals:
         """Those of one biomarker."""
@@ -57,6 +59,7 @@ class Residuals:
             tuple(self.setting[i] for i in keep),
             tuple(self.sex[i] for i in keep),
             tuple(self.race[i] for i in keep),
+            self.tested[keep],
         )
 
 
@@ -100,7 +103,8 @@ def calibrate_site(charts: Iterable[CodedChart], known: BiomarkerSet) -> Calibra
 
 def monitor(found: Residuals, key: str, known: BiomarkerSet) -> dict[str, tuple[float, int]]:
     """Coverage of the 80 % interval in use for one biomarker, for everybody and per sex, age third and race."""
-    scores = quantile_scores(known.calibration, key, found.age[:, None], found.setting, (0.1, 0.9))[:, 0]
+    df = known.own_df + found.tested
+    scores = quantile_scores(known.calibration, key, found.age[:, None], found.setting, (0.1, 0.9), df)[:, 0]
     low, high = scores[:, 0], scores[:, 1]
     thirds = [THIRDS[i] if i >= 0 else "age unknown" for i in age_third(found.age)]
     held = coverage(low, high, found.z, ["all"] * len(found.z))
@@ -114,7 +118,7 @@ def residuals(charts: Iterable[CodedChart], known: BiomarkerSet) -> Residuals:
     rows: list[Row] = []
     for coded in charts:
         rows += _of_chart(coded, known)
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 7
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 8
     return Residuals(
         tuple(columns[0]),
         np.array(columns[1], dtype=np.float64),
@@ -122,14 +126,17 @@ def residuals(charts: Iterable[CodedChart], known: BiomarkerSet) -> Residuals:
         tuple(columns[3]),
         tuple(columns[4]),
         tuple(columns[5]),
+        np.array(columns[7], dtype=np.float64),
     )
 
 
 def residual_rows(coded: CodedChart, known: BiomarkerSet) -> list[tuple[str, float, bool, float, str, str]]:
     """One patient's residuals: (biomarker, z, inside the 80 % interval in use, age, setting, day of the value)."""
     rows = []
-    for key, z, age, setting, _, _, day in _of_chart(coded, known):
-        low, high = quantile_scores(known.calibration, key, np.array([[age]]), (setting,), (0.1, 0.9))[0, 0]
+    for key, z, age, setting, _, _, day, tested in _of_chart(coded, known):
+        df = np.array([known.own_df + tested])
+        scores = quantile_scores(known.calibration, key, np.array([[age]]), (setting,), (0.1, 0.9), df)
+        low, high = scores[0, 0]
         rows.append((key, float(z), bool(low <= z <= high), float(age), setting, day))
     return rows
 
@@ -162,12 +169,13 @@ def _of_chart(coded: CodedChart, known: BiomarkerSet) -> list[Row]:
                     profile.sex or "sex unknown",
                     coded.chart.patient.race,
                     point.time.date().isoformat() if point.time is not None else "",
+                    0,
                 )
             )
         seen.add(group.row)
     for key in {row[0] for row in rows}:
         places = [i for i, row in enumerate(rows) if row[0] == key]
         own = scaled(np.array([rows[i][1] for i in places]), known.own_df)
-        for i, z in zip(places, own, strict=True):
-            rows[i] = (rows[i][0], float(z), *rows[i][2:])
+        for before, (i, z) in enumerate(zip(places, own, strict=True)):
+            rows[i] = (rows[i][0], float(z), *rows[i][2:7], before)
     return rows
