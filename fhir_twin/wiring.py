@@ -191,6 +191,8 @@ def key_folder(settings: Settings) -> Path:
 def named_server(settings: Settings) -> tuple[str, RegisteredServer | None]:
     """(base, registration) of the server that the settings name by URL or by its name in the servers file."""
     given, registry = settings.text("server"), registry_of(settings)
+    if not given:
+        return "", None
     named = registry.named(given)
     if named is not None:
         return named.base, named

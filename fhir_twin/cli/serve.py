@@ -35,9 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     tenants = settings.path("tenants")
     app = open_app(settings) if tenants is None else open_tenants(tenants, settings)
     host, port = settings.text("host"), settings.integer("port")
-    print(
-        f"fhir-twin serves http://{host}:{port}/ for {settings.text('server')}", file=sys.stderr, flush=True
-    )
+    what = settings.text("server") or "those who log in at a registered server"
+    print(f"fhir-twin serves http://{host}:{port}/ for {what}", file=sys.stderr, flush=True)
     if sys.platform != "win32" and importlib.util.find_spec("gunicorn"):
         _gunicorn(app, settings)
     else:

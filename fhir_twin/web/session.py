@@ -45,6 +45,7 @@ class PageSession:
     scopes do not cover. banner: the page must show who the patient is (SL-12). style: colours and sizes of the EHR,
     checked (names of SMART's style sheet -> value). app_context: what the card that led here said.
     notes: what the login left open, in words ("the server did not say who is logged in").
+    intent, fhir_context: what the launch brought besides (SL-8, SL-9).
     csrf: put it into every form as `csrf_token`, or send it as X-CSRF-Token. ends: when the session is over."""
 
     tag: str
@@ -64,6 +65,8 @@ class PageSession:
     app_context: dict[str, Any] = field(default_factory=dict)
     server_name: str = ""
     notes: tuple[str, ...] = ()
+    intent: str = ""
+    fhir_context: tuple[dict[str, Any], ...] = ()
 
     def may(self, feature: Feature) -> bool:
         return feature in self.granted

@@ -134,6 +134,8 @@ def _smart(tag: str, value: dict[str, Any], ends: datetime, state: WebState) -> 
         app_context=dict(value.get("app_context") or {}),
         server_name=server.title or server.name,
         notes=tuple(value.get("notes") or ()),
+        intent=str(value.get("intent") or ""),
+        fhir_context=tuple(value.get("fhir_context") or ()),
     )
 
 

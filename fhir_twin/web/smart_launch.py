@@ -114,6 +114,8 @@ def about(session: PageSession) -> Response:
             "withheld": session.withheld,
             "notes": session.notes,
             "app_context": session.app_context,
+            "fhir_context": session.fhir_context,
+            "banner": session.banner,
         }
     )
 

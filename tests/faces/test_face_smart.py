@@ -14,6 +14,7 @@ import requests
 from ehr_peer import Client, Ehr, Quirks, ehr, query_of
 from werkzeug.serving import make_server
 
+from fhir_twin.cli.serve import open_app
 from fhir_twin.errors import TwinError
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.sandbox.stories import load_bundles, stories
@@ -248,6 +249,27 @@ def test_what_must_not_become_a_session(
         assert words in page.text
         assert not [c for c in browser.cookies if c.name == "fhir_twin_session"]
         assert len(peer.calls("/token")) <= 1  # nothing is retried blindly
+
+
+def test_what_the_launch_brings_is_read(serve: Served, stock: Callable[[Ehr], Ehr]) -> None:
+    """A16, SL-9, SL-12: fhirContext without a second patient, the banner, what the login left open."""
+    brought = {
+        "need_patient_banner": False,
+        "fhirContext": [
+            {"reference": "ImagingStudy/1"},
+            {"reference": f"Patient/{OTHER}"},
+            {"reference": f"Patient/{OTHER}", "role": "https://x.example/donor"},
+        ],
+    }
+    with ehr(quirks=Quirks(extra=brought, id_token=None)) as peer, serve(stock(peer)) as base:
+        browser = requests.Session()
+        landed = browser.get(
+            back(browser, to_authorize(base, peer, browser)), allow_redirects=False, timeout=30
+        )
+        about = browser.get(f"{base}{landed.headers['Location']}session.json", timeout=30).json()
+        assert about["banner"] is False
+        assert [c["reference"] for c in about["fhir_context"]] == ["ImagingStudy/1", f"Patient/{OTHER}"]
+        assert about["notes"] == ["the server did not say who is logged in"]
 
 
 def test_a_patient_that_is_not_named_is_asked_for(serve: Served, stock: Callable[[Ehr], Ehr]) -> None:
@@ -503,3 +525,13 @@ def test_a_service_that_others_reach_needs_an_https_address(tmp_path: Path, all_
         settings = load_settings({"servers_file": str(path), "cache": str(tmp_path), **options}, {})
         with pytest.raises(TwinError):
             create_app(open_service(settings, all_knowledge), settings)
+
+
+def test_serve_starts_without_a_server_of_its_own(tmp_path: Path) -> None:
+    """The whole assembly of `fhir-twin serve`, with its store and audit."""
+    path = tmp_path / "servers.toml"
+    path.write_text('[[server]]\nname = "a"\nbase = "http://127.0.0.1:9/fhir"\nclient_id = "c"\n', "utf-8")
+    options = {"servers_file": str(path), "cache": str(tmp_path), "store": str(tmp_path / "store.db")}
+    client = open_app(load_settings(options, {})).test_client()
+    assert client.get("/", headers=HTML).headers["Location"] == "/smart/login"
+    assert client.get("/ready").status_code == 200
