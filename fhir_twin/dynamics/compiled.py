@@ -17,15 +17,15 @@ import numpy as np
 
 LANES = 128
 LOG_TWO_PI = math.log(2.0 * math.pi)
-SWITCH = "FHIR_TWIN_COMPILED"
+SWITCH = "NUMBA_DISABLE_JIT"
 
 
 @cache
 def compiled() -> Callable[..., None] | None:
-    """`sweep` as machine code; None without numba or when the environment says FHIR_TWIN_COMPILED=0.
+    """`sweep` as machine code; None without numba or with numba's own NUMBA_DISABLE_JIT=1.
 
     The first call on a machine takes some seconds, later ones read what it left on disk."""
-    if os.environ.get(SWITCH, "1") == "0":
+    if os.environ.get(SWITCH, "0") not in ("", "0"):
         return None
     try:
         from numba import njit, types

@@ -90,7 +90,7 @@ def test_bounds_and_traces_go_through_numpy(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_switch_turns_the_compiler_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(compiled.SWITCH, "0")
+    monkeypatch.setenv(compiled.SWITCH, "1")
     assert compiled.compiled.__wrapped__() is None
     monkeypatch.setattr(batch, "WORK", 0.0)
     monkeypatch.setattr(batch, "compiled", lambda: None)
