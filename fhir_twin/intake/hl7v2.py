@@ -85,7 +85,7 @@ class Reader:
         }
         if body in plain:
             return plain[body] or body
-        if body == ".br" or body == ".BR":
+        if body in (".br", ".BR"):
             return "\n"
         if body in _HIGHLIGHT or _FORMAT.match(body):
             return ""
@@ -132,8 +132,11 @@ class Rep:
         if n > len(self._parts):
             return ""
         raw, sign = self._parts[n - 1], self.reader.delimiters.subcomponent
-        pieces = raw.split(sign) if sign else [raw]
-        found = pieces[m - 1] if m <= len(pieces) else ""
+        if not raw or not sign or sign not in raw:
+            found = raw if m == 1 else ""
+        else:
+            pieces = raw.split(sign)
+            found = pieces[m - 1] if m <= len(pieces) else ""
         return "" if found == DELETE else self.reader.text(found).strip()
 
     def whole(self, n: int) -> str:
@@ -158,7 +161,7 @@ class Rep:
 class Segment:
     """name: "PID". index: place in the message, from 1. Fields count from 1 as in the standard."""
 
-    __slots__ = ("_fields", "index", "name", "reader")
+    __slots__ = ("_fields", "_nothing", "_reps", "index", "name", "reader")
 
     def __init__(self, line: str, index: int, reader: Reader) -> None:
         self.name = line[:3]
@@ -168,12 +171,19 @@ class Segment:
         if self.name in ("MSH", "BHS", "FHS"):
             fields.insert(1, reader.delimiters.field)
         self._fields = fields
+        self._reps: dict[int, list[Rep]] = {}  # fields are asked for again and again
+        self._nothing = Rep("", reader)
 
     def raw(self, n: int) -> str:
         return self._fields[n] if n < len(self._fields) else ""
 
     def reps(self, n: int) -> list[Rep]:
         """Repetitions that hold something."""
+        if n not in self._reps:
+            self._reps[n] = self._split(n)
+        return self._reps[n]
+
+    def _split(self, n: int) -> list[Rep]:
         raw, sign = self.raw(n), self.reader.delimiters.repetition
         if not raw or (self.name == "MSH" and n <= 2):
             return [Rep(raw, self.reader)] if raw else []
@@ -181,8 +191,7 @@ class Segment:
         return [rep for piece in pieces if (rep := Rep(piece, self.reader))]
 
     def first(self, n: int) -> Rep:
-        found = self.reps(n)
-        return found[0] if found else Rep("", self.reader)
+        return next(iter(self.reps(n)), self._nothing)
 
     def v(self, n: int, component: int = 1) -> str:
         """Text of a component of the first repetition."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 
 _DTM = re.compile(
     r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,9}))?)?)?)?)?)?\s?(Z|[+-]\d{2}:?\d{2})?\Z",
@@ -15,6 +16,7 @@ _ISO = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)
 def fhir_moment(text: str, zone: tzinfo) -> str:
     """A FHIR date (YYYY, YYYY-MM, YYYY-MM-DD) or dateTime with offset; "" for what is no timestamp.
 
