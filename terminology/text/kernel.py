@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 _FREQUENT = 3_000  # terms of a token whose postings are worth not reading
 _SAYS_ENOUGH = 0.6  # weight of the other tokens that are then read
-SWITCH = "FHIR_TWIN_COMPILED"
+SWITCH = "NUMBA_DISABLE_JIT"  # numba's own
 
 
 @cache
 def compiled() -> tuple[Callable[..., int], Callable[..., int]] | None:
-    """(sweep, children) as machine code; None without numba or when the environment says FHIR_TWIN_COMPILED=0."""
-    if os.environ.get(SWITCH, "1") == "0":
+    """(sweep, children) as machine code; None without numba or with NUMBA_DISABLE_JIT=1."""
+    if os.environ.get(SWITCH, "0") not in ("", "0"):
         return None
     try:
         from numba import njit, types

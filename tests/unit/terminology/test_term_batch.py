@@ -32,7 +32,7 @@ def test_a_batch_answers_as_one_by_one(coder: TextCoder, monkeypatch: pytest.Mon
 
 
 def test_a_batch_without_numba_is_the_same(coder: TextCoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SWITCH, "0")
+    monkeypatch.setenv(SWITCH, "1")
     compiled.cache_clear()
     try:
         engine = coder.engine("problem")
