@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, redirect, request, url_for
 
 from fhir_twin import log
-from fhir_twin.errors import Conflict, InvalidInput, TwinError
+from fhir_twin.errors import Conflict, TwinError
 from fhir_twin.web.decisions import (
     decision_from,
     decisions_of,
@@ -17,7 +17,7 @@ from fhir_twin.web.page_state import ready
 from fhir_twin.web.pages import blueprint, page
 from fhir_twin.web.session import PageSession, session_page
 from fhir_twin.web.viewing import Seen, again
-from fhir_twin.web.views.changes import change_row
+from fhir_twin.web.views.changes import ChangeRow, change_row
 from fhir_twin.web.views.header import header
 from fhir_twin.web.write_back import Outcome, Review, review, write
 
@@ -73,7 +73,8 @@ def write_plan(session: PageSession) -> Response:
     drop_decisions(session)
     again(session)  # the record is another one now
     log.event("page.written", accepted=_count(decisions, "accept"), declined=_count(decisions, "reject"))
-    return _written_page(session, seen, outcome)
+    titles = [f"{r.title}: {r.action_words.removesuffix(' by you').lower()}" for r in mine(shown)]
+    return _written_page(session, seen, outcome, titles)
 
 
 def _count(decisions: object, action: str) -> int:
@@ -104,7 +105,12 @@ def _review_page(
     )
 
 
-def _written_page(session: PageSession, seen: Seen, outcome: Outcome) -> Response:
+def mine(shown: Review) -> list[ChangeRow]:
+    """The clinician's changes, in the order in which they are sent."""
+    return [change_row(c) for c in shown.changes if c.by == "clinician"]
+
+
+def _written_page(session: PageSession, seen: Seen, outcome: Outcome, titles: list[str]) -> Response:
     written = [i for i in outcome.plan.items if i.action not in ("unchanged", "left-to-clinician")]
     decided = outcome.decisions.items if outcome.decisions else ()
     issues = (*outcome.plan.issues, *(outcome.decisions.issues if outcome.decisions else ()))
@@ -115,15 +121,8 @@ def _written_page(session: PageSession, seen: Seen, outcome: Outcome) -> Respons
         h=header(seen.run, seen.issues, session.withheld),
         written=written,
         decided=decided,
+        titles=titles,
         issues=issues,
         care_plan=care_plan,
         same=len(outcome.plan.items) - len(written),
     )
-
-
-def required(form: object, name: str) -> str:
-    """A field that must be there. Raises InvalidInput naming it."""
-    value = str(form.get(name, "")).strip()  # type: ignore[attr-defined]
-    if not value:
-        raise InvalidInput(f"the field {name} is missing")
-    return value

@@ -94,7 +94,7 @@ def header(run: Run, issues: tuple[Issue, ...], withheld: tuple[str, ...] = ()) 
         facts=_facts(chart),
         identifiers=tuple(value for _, value in chart.patient.identifiers[:3]),
         as_of=f"{day(chart.as_of)}, {chart.as_of:%H:%M} UTC",
-        newest=f"newest value {ago(newest, chart.as_of)}" if newest else "no dated value",
+        newest=f"newest {ago(newest, chart.as_of)}" if newest else "no dated value",
         rows=tuple(sorted(rows, key=lambda r: ({"bad": 0, "unsure": 1, "ok": 2}[r.level], -r.read))),
         worst=worst,
         summary=_summary(rows),
