@@ -80,8 +80,11 @@ class PlanWriter:
 
     def change(self, patient: str, changes: Sequence[Change], provenance: Resource | None) -> Written:
         """A person's changes (see change_writer)."""
+        if self._old_labels is None:
+            self._old_labels = label_fault(self._server)
+        fitted = [_labelled(c) for c in changes] if self._old_labels else changes
         with self._locks.holding(patient):
-            return write_changes(self._server, changes, provenance)
+            return write_changes(self._server, fitted, provenance)
 
 
 class _Writing:
@@ -258,6 +261,12 @@ class _Writing:
         issues = dict.fromkeys((*said, *plan.issues))
         mode: Mode = "none" if dry_run or not (placed or self._open) else self._mode
         return Written((*items, *self._dropped), tuple(issues), mode, dry_run)
+
+
+def _labelled(change: Change) -> Change:
+    """With the label that this server knows (decision 0023)."""
+    fitted = with_label({"entry": [{"resource": change.after}]}, "DEVAST")["entry"][0]["resource"]
+    return replace(change, after=fitted)
 
 
 def _lists_nothing(capability: Capability) -> bool:
