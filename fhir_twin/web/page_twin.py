@@ -9,6 +9,7 @@ from flask import Response, current_app, redirect, request, url_for
 from fhir_twin import log
 from fhir_twin.errors import InvalidInput
 from fhir_twin.knowledge import Knowledge
+from fhir_twin.model.plan import Plan
 from fhir_twin.web.answers import json_response
 from fhir_twin.web.decisions import decisions_of
 from fhir_twin.web.page_state import look_for, ready, state_page
@@ -117,7 +118,14 @@ def show(
 ) -> Response:
     """The whole page. Without a what-if it is rendered once for each state of the decisions."""
     decisions = decisions_of(session)
-    key = (session.csrf, session.granted, session.withheld, tuple(sorted(decisions.items())), can_correct())
+    key = (
+        str(session.app_context),
+        session.csrf,
+        session.granted,
+        session.withheld,
+        tuple(sorted(decisions.items())),
+        can_correct(),
+    )
     plain = answer is None and not problem
     if plain and (ready_made := seen.pages.get(key)) is not None:
         return Response(ready_made, status, mimetype="text/html")
@@ -137,6 +145,7 @@ def show(
         risks=views.risks,
         view=view,
         questions=open_questions(run.plan),
+        from_card=from_card(session, run.plan),
         reasons=REASONS,
         decisions=decisions,
         record=views.record,
@@ -158,6 +167,15 @@ def show(
             seen.pages.clear()
         seen.pages[key] = made.get_data(as_text=True)
     return made
+
+
+def from_card(session: PageSession, plan: Plan) -> tuple[tuple[str, str], ...]:
+    """(where on the page, words) of what the CDS Hooks card spoke of whose link led here (CR-5)."""
+    topics = session.app_context.get("topics")
+    named = {str(t) for t in topics} if isinstance(topics, list) else set()
+    found = [(f"#p-{r.key}", r.title) for r in plan.recommendations if f"proposal:{r.key}" in named]
+    found += [("#record", f.text) for f in plan.findings if f"finding:{f.key}" in named]
+    return tuple(found)
 
 
 def can_correct() -> bool:

@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -179,8 +179,26 @@ def _from_outcome(session: PageSession, outcome: Outcome, keeper: Keeper) -> See
     assert outcome.fetched is not None
     keeper.tell("trend")
     bundle, patient = outcome.fetched.bundle, outcome.fetched.patient or session.patient
-    views = _views(outcome.run, bundle, patient, session.service.knowledge)
-    return Seen(outcome.run, outcome.issues, bundle, patient, views, secrets.token_hex(8))
+    run = _permitted(session, outcome.run)
+    views = _views(run, bundle, patient, session.service.knowledge)
+    return Seen(run, outcome.issues, bundle, patient, views, secrets.token_hex(8))
+
+
+def _permitted(session: PageSession, run: Run) -> Run:
+    """Without the types that a safe proposal needs there is no proposal at all, nor a forecast of one."""
+    if session.may("plan"):
+        return run
+    reason = session.denied.get("plan") or "this session may not see proposals"
+    plan = replace(
+        run.plan,
+        recommendations=(),
+        goals=(),
+        rejected=(),
+        predictions=(),
+        sequence=(),
+        refused=run.plan.refused or reason,
+    )
+    return replace(run, plan=plan, trajectories=run.trajectories[:1], output={})
 
 
 def _views(run: Run, bundle: dict[str, Any], patient: str, knowledge: Knowledge) -> Shown:
@@ -226,7 +244,7 @@ def _seen(session: PageSession, keeper: Keeper, state: dict[str, Any]) -> Seen |
 def _rebuilt(session: PageSession, record: Any, stamp: str) -> Seen:
     """The same run in another process, from what was kept."""
     service = session.service
-    run = service.rerun_fetched(record.fetched, session.patient, record.as_of)
+    run = _permitted(session, service.rerun_fetched(record.fetched, session.patient, record.as_of))
     patient = record.fetched.patient or session.patient
     issues = tuple(dict.fromkeys((*record.fetched.issues, *run.issues)))
     views = _views(run, record.fetched.bundle, patient, service.knowledge)

@@ -66,6 +66,7 @@ def review(session: PageSession, seen: Seen, decisions: Mapping[str, Decision]) 
 
 
 def sink_of(session: PageSession, run: Run) -> ReviewSink:
+    session.require("plan")
     session.require("write")
     if consent_refusal(run.chart.consents, run.chart.as_of):
         raise Forbidden(NO_CONSENT)

@@ -15,11 +15,14 @@ from flask.testing import FlaskClient
 
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.chart import Completeness
-from fhir_twin.sandbox.stories import stories
+from fhir_twin.pipeline import run
+from fhir_twin.sandbox.stories import load_bundles, stories
 from fhir_twin.settings import load_settings
 from fhir_twin.transport.pull import Fetched
-from fhir_twin.web import create_app
+from fhir_twin.web import create_app, viewing
 from fhir_twin.web.keeping import pack, unpack
+from fhir_twin.web.page_twin import from_card
+from fhir_twin.web.session import PageSession
 from fhir_twin.wiring import open_server, open_service
 
 PATIENT = stories()[0][0]
@@ -266,6 +269,32 @@ def time_of() -> Any:
     from datetime import UTC, datetime
 
     return datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def session_of(run: Any, **more: Any) -> PageSession:
+    base = {"tag": "t", "mode": "ehr", "patient": "p", "base": "b", "service": None, "user": "", "csrf": "c"}
+    return PageSession(**{**base, "ends": time_of(), "granted": frozenset({"read"}), **more})  # type: ignore[arg-type]
+
+
+def test_without_the_right_to_plan_there_is_no_proposal(all_knowledge: Knowledge) -> None:
+    """A8: a record without medicines or allergies must not look like a patient who takes none."""
+    done = run(load_bundles()[0], all_knowledge, time_of().replace(month=11), patient=PATIENT)
+    assert done.plan.recommendations
+    denied = {"plan": "no safe proposal without AllergyIntolerance"}
+    shown = viewing._permitted(session_of(done, denied=denied), done)  # type: ignore[arg-type]
+    assert shown.plan.recommendations == shown.plan.rejected == shown.plan.goals == ()
+    assert shown.plan.refused == denied["plan"]
+    assert shown.output == {}
+    assert viewing._permitted(session_of(done, granted=frozenset({"read", "plan"})), done) is done
+
+
+def test_the_page_says_what_the_card_was_about(all_knowledge: Knowledge) -> None:
+    """CR-5: appContext is read back."""
+    done = run(load_bundles()[0], all_knowledge, time_of().replace(month=11), patient=PATIENT)
+    context = {"hook": "patient-view", "topics": ["proposal:statin", "proposal:gone", 7]}
+    found = from_card(session_of(done, app_context=context), done.plan)
+    assert [href for href, _ in found] == ["#p-statin"]
+    assert from_card(session_of(done, app_context={"topics": "x"}), done.plan) == ()
 
 
 @pytest.fixture
