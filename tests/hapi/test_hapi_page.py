@@ -40,6 +40,15 @@ def renamed(value: Any, old: str, new: str) -> Any:
     return value.replace(old, new) if isinstance(value, str) else value
 
 
+def read(client: Any, url: str) -> str:
+    """The page, however long the server takes."""
+    for _ in range(20):
+        page = str(client.get(url, **HERE).get_data(as_text=True))
+        if "data-progress" not in page:
+            return page
+    raise AssertionError("the record was not read")
+
+
 def of_ours(server: FhirServer, patient: str) -> dict[str, dict[str, Any]]:
     found = [r for t in TYPES[:4] for r in server.search(t, {"patient": patient})]
     return {item_of(r): r for r in found if item_of(r)}
@@ -52,7 +61,7 @@ def test_decisions_goals_and_preferences_on_hapi(hapi: str, tmp_path: Path) -> N
     service = open_service(settings, load_knowledge())
     client = create_app(service, settings).test_client()
     url = client.get(f"/patients/{patient}", **HERE).headers["Location"]
-    page = client.get(url, **HERE).get_data(as_text=True)
+    page = read(client, url)
     found = re.search(r'name="csrf_token" value="([^"]+)"', page)
     assert found, page[:3000]
 
@@ -64,15 +73,18 @@ def test_decisions_goals_and_preferences_on_hapi(hapi: str, tmp_path: Path) -> N
     post("decide", item="statin", action="accept", dose_text="20 mg by mouth at night", note="start low")
     post("decide", item="dash-diet", action="reject", reason="Patient declines")
     post("decide", item="exercise", action="reject", reason="Other things come first now")
+    read(client, url)
     review = client.get(url + "review", **HERE).get_data(as_text=True)
     token = re.search(r'name="token" value="([^"]+)"', review)
     assert token, review[:3000]
     written = post("write", token=token[1]).get_data(as_text=True)
     assert "Written to the record" in written
+    page = read(client, url)
     goal = re.search(r'name="proposed" value="([^"]+)"', page)
     assert goal
     post("goal", proposed=goal[1])
     post("goals/write")
+    read(client, url)
     post("preferences", preference="avoid-injections")
     post("goals/write")
     _is_there(server, patient)
