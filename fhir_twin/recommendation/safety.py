@@ -18,6 +18,7 @@ from fhir_twin.recommendation.hangs import near_limits
 from fhir_twin.recommendation.sentence import capital
 from fhir_twin.recommendation.taken import Drug, changes, citation
 from fhir_twin.rules.genes import gene_hits
+from fhir_twin.rules.kleene import Outcome
 from fhir_twin.rules.predicates import evaluate
 from fhir_twin.rules.safety import allergy_hits, asked_by, hit
 from fhir_twin.rules.view import PatientView, view
@@ -81,11 +82,11 @@ def _judge(drug: Drug, case: Case) -> Iterator[tuple[Hit | None, Question | None
         if outcome.value:
             said = hit(rule, outcome, current=True)
             yield replace(said, hangs=near_limits(rule.when, case)), None
-        elif outcome.value is None and outcome.missing and all(op == "dose" for op, _ in outcome.missing):
+        elif _only_dose_missing(rule, outcome):
             yield (
                 replace(
                     hit(rule, outcome, current=True),
-                    severity="moderate",
+                    severity="moderate" if rule.partner or rule.severity == "high" else "low",
                     reason=_dose_unknown(rule),
                     current="review",
                 ),
@@ -93,6 +94,13 @@ def _judge(drug: Drug, case: Case) -> Iterator[tuple[Hit | None, Question | None
             )
         for question in asked_by(rule, outcome, case.patient, safety):
             yield None, question
+
+
+def _only_dose_missing(rule: SafetyRule, outcome: Outcome) -> bool:
+    """All else of the rule holds and only the dose cannot be told. A mere top dose is then no news: nearly every drug
+    has one."""
+    unknown = outcome.value is None and outcome.missing and all(op == "dose" for op, _ in outcome.missing)
+    return bool(unknown) and rule.when.op != "dose"
 
 
 def _dose_unknown(rule: SafetyRule) -> str:
