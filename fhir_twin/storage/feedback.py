@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, Column, Engine, Index, LargeBinary, String, Table, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import BigInteger, Column, Engine, Index, LargeBinary, String, Table, select
 
+from fhir_twin.storage.group_commit import GroupCommit
 from fhir_twin.storage.sealing import Sealer
-from fhir_twin.storage.web_state import METADATA
+from fhir_twin.storage.web_state import METADATA, create_tables, telling
 
 FEEDBACK = Table(
     "cds_feedback",
@@ -50,7 +50,8 @@ class FeedbackStore:
     def __init__(self, engine: Engine, sealer: Sealer) -> None:
         self._engine = engine
         self._sealer = sealer
-        METADATA.create_all(engine)
+        self._writer = GroupCommit(engine)
+        create_tables(engine)
 
     def subject_of(self, base: str, patient: str) -> str:
         return self._sealer.name(f"patient {base} {patient}")
@@ -70,12 +71,7 @@ class FeedbackStore:
             "reason": given.reason[:100],
             "detail": sealed,
         }
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(FEEDBACK), row)
-        except IntegrityError:
-            return False
-        return True
+        return self._writer.insert(FEEDBACK, (row,))
 
     def answered(self, bases: tuple[str, ...], patient: str, *, since: float) -> dict[str, float]:
         """Topic -> when (Unix seconds) a clinician last accepted or overrode it for this patient."""
@@ -84,7 +80,7 @@ class FeedbackStore:
             FEEDBACK.c.subject.in_(names), FEEDBACK.c.received > int(since)
         )
         found: dict[str, float] = {}
-        with self._engine.connect() as connection:
+        with telling(self._engine.connect()) as connection:
             for topic, received in connection.execute(query):
                 for word in topic.split():
                     found[word] = max(found.get(word, 0.0), float(received))
@@ -92,6 +88,6 @@ class FeedbackStore:
 
     def all(self) -> list[dict[str, Any]]:
         """Every row with its detail opened; for audit."""
-        with self._engine.connect() as connection:
+        with telling(self._engine.connect()) as connection:
             rows = connection.execute(select(FEEDBACK).order_by(FEEDBACK.c.received)).mappings().all()
         return [{**row, "detail": orjson.loads(self._sealer.open(row["detail"]))} for row in rows]

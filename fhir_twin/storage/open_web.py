@@ -41,6 +41,6 @@ def _many_processes(connection: object, _record: object) -> None:
     """Readers and a writer at once; a writer waits for another one. Lost seconds after a power cut are no harm."""
     connection.isolation_level = None  # type: ignore[attr-defined]  # savepoints need a real BEGIN before them
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=NORMAL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -7,7 +7,9 @@ fails when somebody else was faster.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +28,16 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
+from fhir_twin import log
+from fhir_twin.errors import Busy, StoreError
 from fhir_twin.storage.group_commit import GroupCommit
 from fhir_twin.storage.sealing import Sealer
 
 METADATA = MetaData()
+_ATTEMPTS = 8
 RECORDS = Table(
     "web_record",
     METADATA,
@@ -42,6 +49,29 @@ RECORDS = Table(
     Column("value", LargeBinary, nullable=False),
     Index("web_record_expires", "expires"),
 )
+
+
+@contextmanager
+def telling(opened: AbstractContextManager[Connection]) -> Iterator[Connection]:
+    """What the database refuses, as Busy: its own texts may quote a row."""
+    try:
+        with opened as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        log.failure("store.web", error)
+        raise Busy("the store of the web faces is busy or cannot be reached; try again") from None
+
+
+def create_tables(engine: Engine) -> None:
+    """What is missing. Several processes begin at once: who finds the table made meanwhile, or the file locked, looks
+    again. Raises StoreError."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            METADATA.create_all(engine)
+            return
+        except (OperationalError, ProgrammingError, IntegrityError):
+            time.sleep(0.1 * (attempt + 1))
+    raise StoreError("the tables of the web faces cannot be made; is the database reachable and writable?")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -61,7 +91,7 @@ class WebState:
         self._engine = engine
         self._sealer = sealer
         self._writer = GroupCommit(engine)
-        METADATA.create_all(engine)
+        create_tables(engine)
 
     @property
     def engine(self) -> Engine:
@@ -101,7 +131,7 @@ class WebState:
     def get(self, kind: str, key: str, *, now: float) -> Kept | None:
         """None when there is none or it has expired."""
         query = select(RECORDS).where(*self._at(kind, key), RECORDS.c.expires > int(now))
-        with self._engine.connect() as connection:
+        with telling(self._engine.connect()) as connection:
             row = connection.execute(query).first()
         if row is None:
             return None
@@ -112,7 +142,7 @@ class WebState:
         kept = self.get(kind, key, now=now)
         if kept is None:
             return None
-        with self._engine.begin() as connection:
+        with telling(self._engine.begin()) as connection:
             gone = connection.execute(
                 delete(RECORDS).where(*self._at(kind, key), RECORDS.c.version == kept.version)
             )
@@ -123,7 +153,7 @@ class WebState:
     ) -> bool:
         """Put a new value where `version` still stands; False when somebody else was faster."""
         sealed = self._sealer.seal(orjson.dumps(value))
-        with self._engine.begin() as connection:
+        with telling(self._engine.begin()) as connection:
             done = connection.execute(
                 update(RECORDS)
                 .where(*self._at(kind, key), RECORDS.c.version == version)
@@ -133,18 +163,18 @@ class WebState:
 
     def touch(self, kind: str, key: str, *, now: float, expires: float) -> None:
         """It was used: keep it until `expires`."""
-        with self._engine.begin() as connection:
+        with telling(self._engine.begin()) as connection:
             connection.execute(
                 update(RECORDS).where(*self._at(kind, key)).values(seen=int(now), expires=int(expires))
             )
 
     def drop(self, kind: str, key: str) -> None:
-        with self._engine.begin() as connection:
+        with telling(self._engine.begin()) as connection:
             connection.execute(delete(RECORDS).where(*self._at(kind, key)))
 
     def sweep(self, *, now: float) -> int:
         """Delete what has expired; how many."""
-        with self._engine.begin() as connection:
+        with telling(self._engine.begin()) as connection:
             return connection.execute(delete(RECORDS).where(RECORDS.c.expires <= int(now))).rowcount
 
     def _at(self, kind: str, key: str) -> tuple[Any, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +97,29 @@ def test_a_new_key_opens_what_the_old_one_sealed(tmp_path: Path) -> None:
     assert found is not None
     assert rotated.replace("session", "s", {"n": 2}, version=found.version, now=1, expires=10)
     assert open_web_state("", tmp_path, ("quite-another-key-of-length",)).get("session", "s", now=1) is None
+
+
+_OPEN = """
+import sys
+from pathlib import Path
+from fhir_twin.storage.open_web import open_web_state
+url, folder, number = sys.argv[1:]
+state = open_web_state(url, Path(folder), ("a-key-of-enough-length",))
+for i in range(20):
+    assert state.put("launch", f"{number}-{i}", {"n": i}, now=0, expires=100)
+"""
+
+
+def test_processes_that_begin_at_once_do_not_get_in_each_others_way(tmp_path: Path, store_url: str) -> None:
+    url = store_url if "://" in store_url else f"sqlite:///{store_url}"
+    command = [sys.executable, "-c", _OPEN, url, str(tmp_path)]
+    started = [subprocess.Popen([*command, str(n)], stderr=subprocess.PIPE, text=True) for n in range(4)]
+    for process in started:
+        assert process.wait(60) == 0, process.communicate()[1]
+        process.communicate()
+    state = open_web_state(url, tmp_path, (KEY,))
+    assert all(state.get("launch", f"{n}-{i}", now=1) for n in range(4) for i in range(20))
+    state.engine.dispose()
 
 
 def test_keys_are_checked() -> None:
