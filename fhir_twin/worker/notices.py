@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -128,15 +128,29 @@ class Sorter:
 
     def sort(self, changes: Iterable[Change], why: str, parent: int | None = None) -> list[NewWork]:
         """Nothing for our own output, for resources of no patient, and of patients nobody asked for."""
+        return [
+            replace(refresh_work(p, why, (c,), key=_key(c, p, parent), parent=parent), trust_key=True)
+            for c, p in self._pairs(changes)
+        ]
+
+    def gather(self, changes: Iterable[Change], why: str, parent: int) -> list[NewWork]:
+        """The same, but one piece of work for each patient with several changes: a poll may bring a whole record."""
+        mine: dict[str, list[Change]] = {}
+        for change, patient in self._pairs(changes):
+            mine.setdefault(patient, []).append(change)
         found = []
+        for patient, own in mine.items():
+            key = _key(own[0], patient, parent) if len(own) == 1 else f"{patient}/several@{parent}"
+            found.append(
+                replace(refresh_work(patient, why, tuple(own), key=key, parent=parent), trust_key=True)
+            )
+        return found
+
+    def _pairs(self, changes: Iterable[Change]) -> Iterator[tuple[Change, str]]:
         for change in changes:
             for known, patient in self._whose(change):
                 if not self._only or patient in self._only:
-                    new = refresh_work(
-                        patient, why, (known,), key=_key(known, patient, parent), parent=parent
-                    )
-                    found.append(replace(new, trust_key=True))
-        return found
+                    yield known, patient
 
     def _whose(self, change: Change) -> list[tuple[Change, str]]:
         if change.deleted:

@@ -61,7 +61,7 @@ class Poller:
             found = changes_since(self._server, since)
         except NotSupported:
             return self._all(work)
-        new = self._sorter.sort(found.changes, "poll", work.id)
+        new = self._sorter.gather(found.changes, "poll", work.id)
         for id_, told in marks.items():
             self._store.subscriptions.caught_up(id_, told)
         log.event("poll.done", changes=len(found.changes), work=len(new), unseen=len(found.unseen))

@@ -86,8 +86,8 @@ class Crew:
 class Clinic:
     """Writes Observations to the server and tells us of each until we say that we have it; some are told twice."""
 
-    def __init__(self, base: str, port: int, patient: str, seed: int, store: Store) -> None:
-        self._store = store
+    def __init__(self, base: str, port: int, patient: str, seed: int, lasts: float) -> None:
+        self._lasts = lasts
         self.patient = patient
         self.acknowledged: list[str] = []
         self._server = open_server(load_settings({"server": base}, {}))
@@ -97,6 +97,7 @@ class Clinic:
 
     def _run(self) -> None:
         start = datetime.now(UTC) - timedelta(days=2 * PER_PATIENT)
+        began = time.monotonic()
         for i in range(PER_PATIENT):
             code, unit, values = SERIES[i % len(SERIES)]
             resource = self._server.create(
@@ -113,13 +114,8 @@ class Clinic:
             for _ in range(2 if self._random.random() < 0.3 else 1):
                 self._tell(json.dumps(resource, default=float))
             self.acknowledged.append(f"Observation/{resource['id']}")
-            self._wait(f"Observation/{resource['id']}")
-
-    def _wait(self, reference: str) -> None:
-        """The next result comes when this one is in the twin, or a little later: so plans are made on the way."""
-        end = time.monotonic() + 2.5
-        while time.monotonic() < end and self._store.twins.version(self.patient, reference) is None:
-            time.sleep(0.05)
+            due = began + (i + 1) * self._lasts / PER_PATIENT  # spread over all the kills
+            time.sleep(max(0.0, due - time.monotonic()))
 
     def _tell(self, body: str) -> None:
         headers = {
@@ -150,7 +146,9 @@ def test_random_kills_lose_double_and_disorder_nothing(tmp_path: Path) -> None:
         with contextlib.closing(Crew(config)) as crew:
             patients = [s[0] for s in stories()[:4]]
             pace = max(0.08, _seconds_of_one_run(sandbox.base, patients[0]) / 2)
-            clinics = [Clinic(sandbox.base, crew.port, p, i, store) for i, p in enumerate(patients)]
+            clinics = [
+                Clinic(sandbox.base, crew.port, p, i, 0.9 * KILLS * pace) for i, p in enumerate(patients)
+            ]
             for clinic in clinics:
                 clinic.thread.start()
             killed: Counter[str] = Counter()
