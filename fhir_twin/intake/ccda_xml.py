@@ -20,6 +20,7 @@ XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 NS = {"h": V3, "sdtc": SDTC}
 MAX_BYTES = 32 * 1024 * 1024
 MAX_ELEMENTS = 500_000
+MAX_NARRATIVE = 20_000  # characters of one piece of narrative that an entry points to
 Node = etree._Element
 _DECLARED = re.compile(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._\-]{1,40})[\"']")
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]{0,300}\?>")
@@ -98,9 +99,17 @@ def templates(node: Node) -> set[str]:
     return {attribute(t, "root") for t in each(node, "templateId")}
 
 
-def words(node: Node | None) -> str:
-    """All text inside, blanks collapsed."""
-    return _BLANK.sub(" ", "".join(str(t) for t in node.itertext())).strip() if node is not None else ""
+def words(node: Node | None, limit: int = MAX_BYTES) -> str:
+    """All text inside, blanks collapsed; no more is looked at than `limit` characters need."""
+    if node is None:
+        return ""
+    parts, length = [], 0
+    for text in node.itertext():
+        parts.append(str(text)[:limit])
+        length += len(text)
+        if length >= limit:
+            break
+    return _BLANK.sub(" ", "".join(parts))[:limit].strip()
 
 
 def narrative_index(root: Node) -> dict[str, str]:
@@ -112,7 +121,7 @@ def narrative_index(root: Node) -> dict[str, str]:
         for node in text.iter():
             name = node.get("ID") if isinstance(node.tag, str) else None
             if name and name not in found and len(found) < 100_000:
-                found[name] = words(node)[:20_000]
+                found[name] = words(node, MAX_NARRATIVE)
     return found
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, request
 
-from fhir_twin.errors import Forbidden, InvalidInput, Issue, NotFound
+from fhir_twin.errors import Forbidden, InvalidInput, Issue, NotFound, TooCostly
 from fhir_twin.fhir.outcome import to_outcome
 from fhir_twin.service import TwinService
 from fhir_twin.storage.made import Made
@@ -30,6 +30,7 @@ TYPES = (
     "CarePlan", "Goal", "RiskAssessment", "DetectedIssue", "GuidanceResponse", "MedicationRequest", "ServiceRequest",
     "NutritionOrder", "CommunicationRequest", "RequestGroup", "Provenance", "Device",
 )  # fmt: skip
+MOST = 10_000  # resources that one search looks through
 _PATH = f"/<any({', '.join(TYPES)}):type_>"
 
 
@@ -75,7 +76,10 @@ def search(type_: str) -> Response:
     if asked.patient and type_ != "Device":
         make_if_old(asked.patient)
     note("search", asked.patient, query=f"{type_}?{urlencode(asked.applied)}")
-    found = [r for r in keeper().of(type_, asked.patient if type_ != "Device" else "") if matches(r, asked)]
+    rows = keeper().of(type_, asked.patient if type_ != "Device" else "", MOST + 1)
+    if len(rows) > MOST:
+        raise TooCostly(f"more than {MOST} {type_} are kept: name a patient")
+    found = [r for r in rows if matches(r, asked)]
     return fhir_response(_bundle(type_, found, asked))
 
 

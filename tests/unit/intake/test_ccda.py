@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -251,6 +252,14 @@ def test_encodings_are_read_right(codec: str) -> None:
         text = text.replace("UTF-8", "ISO-8859-1")
     found = read_ccda(text.encode(codec), Site())
     assert found.updates[0].person.patient["name"][0]["family"] == "DÖE"
+
+
+def test_narrative_that_names_every_depth_is_not_read_again_at_each() -> None:
+    """Row 32: linear in its size."""
+    deep = "".join(f'<c ID="x{i}">' for i in range(200)) + "z" * 2_000_000 + "</c>" * 200
+    start = time.monotonic()
+    read(section("11450-4", text=deep))
+    assert time.monotonic() - start < 10
 
 
 def test_one_id_used_for_two_entries_gives_two_resources() -> None:
