@@ -13,7 +13,7 @@ from pathlib import Path
 
 from population_cohort import END, Ran
 
-KILLS = int(os.environ.get("FHIR_TWIN_KILLS", "3"))
+KILLS = int(os.environ.get("FHIR_TWIN_POPULATION_KILLS", "3"))
 
 
 def _command(source: Path, out: Path) -> list[str]:
