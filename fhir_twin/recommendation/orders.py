@@ -13,9 +13,10 @@ from fhir_twin.model.coded import CodedMedication
 from fhir_twin.model.intervention import Intervention
 from fhir_twin.model.orders import OrderRemark, Weight
 from fhir_twin.model.plan import Citation, Plan, Recommendation
-from fhir_twin.model.rules import Hit, SafetyRule
+from fhir_twin.model.rules import Hit, SafetyRule, Severity
 from fhir_twin.model.scenario import Question
 from fhir_twin.recommendation.case import Case
+from fhir_twin.recommendation.safety import only_dose_missing
 from fhir_twin.recommendation.sentence import capital
 from fhir_twin.rules.genes import gene_hits
 from fhir_twin.rules.predicates import evaluate
@@ -91,10 +92,9 @@ def _hits(
         outcome = evaluate(rule.when, others if rule.partner in names else together, safety.words)
         if outcome.value:
             yield hit(rule, outcome)
-        elif outcome.value is None and outcome.missing and all(op == "dose" for op, _ in outcome.missing):
-            yield replace(
-                hit(rule, outcome), level="caution", severity="moderate", reason=_dose_unknown(rule)
-            )
+        elif only_dose_missing(rule, outcome):
+            grave: Severity = "moderate" if rule.partner or rule.severity == "high" else "low"
+            yield replace(hit(rule, outcome), level="caution", severity=grave, reason=_dose_unknown(rule))
 
 
 def _dose_unknown(rule: SafetyRule) -> str:

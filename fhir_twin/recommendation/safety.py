@@ -82,7 +82,7 @@ def _judge(drug: Drug, case: Case) -> Iterator[tuple[Hit | None, Question | None
         if outcome.value:
             said = hit(rule, outcome, current=True)
             yield replace(said, hangs=near_limits(rule.when, case)), None
-        elif _only_dose_missing(rule, outcome):
+        elif only_dose_missing(rule, outcome):
             yield (
                 replace(
                     hit(rule, outcome, current=True),
@@ -96,7 +96,7 @@ def _judge(drug: Drug, case: Case) -> Iterator[tuple[Hit | None, Question | None
             yield None, question
 
 
-def _only_dose_missing(rule: SafetyRule, outcome: Outcome) -> bool:
+def only_dose_missing(rule: SafetyRule, outcome: Outcome) -> bool:
     """All else of the rule holds and only the dose cannot be told. A mere top dose is then no news: nearly every drug
     has one."""
     unknown = outcome.value is None and outcome.missing and all(op == "dose" for op, _ in outcome.missing)
