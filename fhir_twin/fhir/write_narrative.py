@@ -142,7 +142,8 @@ def _recommendation(rec: Recommendation, notes: Footnotes) -> str:
         _labelled("Other options", rec.alternatives),
         _labelled("Evidence", [cited(c) for c in rec.citations]),
     ]
-    return strong(f"STOP OR AVOID: {rec.title}" if stop else rec.title) + bullets(facts)
+    label = "CHANGE" if rec.key.startswith("replace-") else "STOP OR AVOID"
+    return strong(f"{label}: {rec.title}" if stop else rec.title) + bullets(facts)
 
 
 def _grade(rec: Recommendation) -> str:
