@@ -29,6 +29,8 @@ def open_file(path: Path) -> Opened | None:
     """None for what is no release file."""
     from terminology.library import FORMAT
 
+    if not path.is_file():
+        return None
     db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
     try:
         meta = dict(db.execute("select name, value from meta"))

@@ -88,6 +88,10 @@ class CodeSystem(Protocol):
         """The same one by one, in the order of the code system."""
         ...
 
+    def codes(self, filters: Sequence[Filter]) -> Iterator[str]:
+        """The codes alone, in any order."""
+        ...
+
     def has(self, code: str, filters: Sequence[Filter]) -> bool:
         """Whether an existing code fits every filter."""
         ...

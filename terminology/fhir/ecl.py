@@ -17,6 +17,13 @@ MAX_LENGTH = 2_000
 MAX_DEPTH = 20
 _OPERATORS = ("<<!", ">>!", "<<", ">>", "<!", ">!", "<", ">", "^")
 Sql = tuple[str, list[Any]]
+# "*" is every concept: below, above or beside it are those that have a parent, a child, a member.
+_EVERYTHING = {
+    "": "1", "<<": "1", ">>": "1", "<<!": "1", ">>!": "1",
+    "<": "c.id in (select child from edge)", "<!": "c.id in (select child from edge)",
+    ">": "c.id in (select parent from edge)", ">!": "c.id in (select parent from edge)",
+    "^": "c.id in (select concept from property where name = 'member-of')",
+}  # fmt: skip
 
 _WALK = (
     "(with recursive walk(n) as (select id from concept where {start} union select e.{far} from edge e "
@@ -150,9 +157,7 @@ class _Reader:
                 return sql, values
             return _applied(operator, f"id in (select c.id from concept c where {sql})", values)
         if token == "*":
-            return (
-                "c.id in (select concept from property where name = 'member-of')" if operator == "^" else "1"
-            ), []
+            return _EVERYTHING[operator], []
         if not token.isdigit():
             raise _refused(token)
         if operator == "^":

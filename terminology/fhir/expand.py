@@ -22,7 +22,7 @@ from terminology.fhir.status import warnings_of
 
 Json = dict[str, Any]
 MAX_CODES = 1_000  # in one piece; more comes page by page
-MAX_WALK = 400_000
+MAX_WALK = 20_000
 _HEAD = (
     "resourceType",
     "url",

@@ -13,6 +13,7 @@ from terminology.fhir.canonical import split
 from terminology.fhir.concept import value_of
 from terminology.fhir.problem import invalid
 from terminology.fhir.scope import Scope
+from terminology.fhir.shape import mended
 from terminology.fhir.shelf import Overlay, Shelf
 
 Json = dict[str, Any]
@@ -93,14 +94,16 @@ class Given:
         found = self.part(name)
         if found is not None and found.get("resourceType") != type_:
             raise invalid(f"{name} must be a {type_} resource")
-        return found
+        return mended(found, _refuse) if found is not None else None
 
     def scope(self, shelf: Shelf, more: Iterable[Json] = ()) -> Scope:
         """The shelf with the resources of the question, and its version rules."""
-        extra = [r for r in self._values.get("tx-resource", []) if isinstance(r, dict)]
+        extra = self._values.get("tx-resource", [])
+        if any(not isinstance(r, dict) for r in extra):
+            raise invalid("tx-resource must be a resource")
         if len(extra) > MAX_TX_RESOURCES:
             raise invalid(f"more than {MAX_TX_RESOURCES} tx-resources")
-        extra = [r for r in (*more, *extra) if r.get("resourceType") in _RESOURCES]
+        extra = [*more, *(mended(r, _refuse) for r in extra if r.get("resourceType") in _RESOURCES)]
         scope = Scope(
             Overlay(shelf, extra) if extra else shelf,
             _canonicals(self.texts("system-version")), _canonicals(self.texts("check-system-version")),
@@ -108,6 +111,10 @@ class Given:
         )  # fmt: skip
         scope.want_supplements(self.texts("useSupplement"))
         return scope
+
+
+def _refuse(what: str) -> None:
+    raise invalid(what)
 
 
 def _single(part: Json) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from terminology.fhir.canonical import fits, joined
 from terminology.fhir.concept import CodeSystem, Entry, Filter, words_match
-from terminology.fhir.problem import TxError, TxIssue
+from terminology.fhir.problem import TxError, TxIssue, too_costly
 from terminology.fhir.scope import Scope, UnknownSystem, UnknownValueSet
 
 Json = dict[str, Any]
@@ -21,6 +21,8 @@ _SUPPLEMENT = (
     "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.supplement",
 )
 MAX_DEPTH = 30
+MAX_STEPS = 100_000  # looks at an include or exclude, for one question
+MAX_FILTERS = 50
 
 
 @dataclass(slots=True)
@@ -46,6 +48,8 @@ class Members:
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self._sound: set[str] = set()
+        self._steps = 0
+        self._excluded: dict[tuple[int, str], frozenset[str]] = {}
 
     def want_supplements(self, value_set: Json) -> None:
         wanted = [
@@ -73,6 +77,7 @@ class Members:
         seen: set[tuple[str, str, str]] = set()
         for include in dicts(compose.get("include")):
             for member in self._included(include, text, path):
+                self._step()
                 if member.key in seen or (active_only and member.entry.inactive):
                     continue
                 if any(self._fits(exclude, member, path) for exclude in excludes):
@@ -145,7 +150,14 @@ class Members:
                 self._no_circle(found, path)
         self._sound.add(path[-1])
 
+    def _step(self) -> None:
+        """Value sets that name one another over and over would be walked for ever."""
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise too_costly("The value set takes too many steps to work out")
+
     def _included(self, include: Json, text: str, path: tuple[str, ...]) -> Iterator[Member]:
+        self._step()
         imported = [self._imported(c) for c in include.get("valueSet") or ()]
         if include.get("system"):
             members = self._selected(include, text)
@@ -173,6 +185,7 @@ class Members:
     def _found(
         self, include: Json, url: str, code: str, version: str, path: tuple[str, ...]
     ) -> Member | None:
+        self._step()
         imported = [self._imported(c) for c in include.get("valueSet") or ()]
         if not include.get("system"):
             found = [self.find(other, url, code, version, path) for other in imported]
@@ -203,9 +216,24 @@ class Members:
         )
 
     def _fits(self, part: Json, member: Member, path: tuple[str, ...]) -> bool:
+        if not part.get("valueSet") and not part.get("version") and part.get("system"):
+            return part["system"] == member.system.url and member.entry.code in self._codes(
+                part, member.system
+            )
         return (
             self._found(part, member.system.url, member.entry.code, member.system.version, path) is not None
         )
+
+    def _codes(self, part: Json, system: CodeSystem) -> frozenset[str]:
+        """All codes of an exclude, gathered once: it is held against every member."""
+        key = (id(part), system.version)
+        if key not in self._excluded:
+            if part.get("concept"):
+                listed = (system.find(str(c.get("code", ""))) for c in dicts(part["concept"]))
+                self._excluded[key] = frozenset(entry.code for entry in listed if entry is not None)
+            else:
+                self._excluded[key] = frozenset(system.codes(filters_of(part)))
+        return self._excluded[key]
 
     def _imported(self, canonical: Any) -> Json:
         found = self.scope.value_set(str(canonical))
@@ -230,6 +258,8 @@ class Members:
 def filters_of(include: Json) -> list[Filter]:
     """Raises TxError for a filter with no value: it would select everything or nothing by accident."""
     found = []
+    if len(include.get("filter") or ()) > MAX_FILTERS:
+        raise too_costly(f"More than {MAX_FILTERS} filters in one include")
     for given in dicts(include.get("filter")):
         name, op, value = (given.get(k) for k in ("property", "op", "value"))
         if not isinstance(value, str) or not value.strip():

@@ -26,6 +26,7 @@ from terminology.fhir.verdict import Question
 from terminology.mapping import Match
 
 Json = dict[str, Any]
+MAX_PAGE = 10_000
 _CODED = frozenset(
     ("code", "system", "version", "coding", "codeableConcept", "display", "date", "displayLanguage")
 )
@@ -131,12 +132,18 @@ def expand(asker: Asker, parameters: Iterable[Any]) -> Json:
         ]
         value_set = {**value_set, "compose": compose}
     wish = Wish(
-        given.text("filter"), given.whole("count"), given.whole("offset") or 0, given.flag("activeOnly"),
+        given.text("filter"), _count(given), given.whole("offset") or 0, given.flag("activeOnly"),
         not given.flag("excludeNested", default=True), given.flag("includeDesignations"),
         tuple(given.texts("designation")), tuple(given.texts("property")), given.flag("includeDefinition"), spoken,
         tuple(_echo(given, spoken)), asker.at,
     )  # fmt: skip
     return expanding.expand(scope, value_set, wish)
+
+
+def _count(given: Given) -> int | None:
+    """What one page holds; a server may give fewer than were asked for."""
+    count = given.whole("count")
+    return None if count is None else min(count, MAX_PAGE)
 
 
 def translate(asker: Asker, parameters: Iterable[Any], tables: Maps | None = None) -> Json:

@@ -13,8 +13,10 @@ from typing import Any
 from terminology.fhir.concept import Filter
 from terminology.fhir.ecl import where
 from terminology.fhir.filters import pattern
-from terminology.fhir.problem import TxError, TxIssue
+from terminology.fhir.problem import TxError, TxIssue, too_costly
 from terminology.importers.rows import LOINC, SNOMED
+
+MAX_VALUE = 50_000
 
 _BELOW = (
     "(with recursive below(n) as (select id from concept where code = ? union select e.child from edge e "
@@ -51,6 +53,8 @@ def clause_of(system: str, filters: Sequence[Filter]) -> Clause:
 
 def _add(clause: Clause, system: str, given: Filter) -> None:
     name, op, value = given.property, given.op, given.value
+    if len(value) > MAX_VALUE:
+        raise too_costly("The value of a filter is too long")
     if name == "constraint" and op == "=" and system == SNOMED:
         clause.add(*where(value))
     elif name == "expressions" and op == "=":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -37,6 +38,7 @@ class ReleaseSystem:
 
     def __init__(self, release: Release, db: sqlite3.Connection) -> None:
         self.release, self.db = release, db
+        self._remembered = lru_cache(maxsize=4_096)(self._find)
         db.create_function(
             "fits", 2, lambda p, t: int(bool(t is not None and pattern(p)(t))), deterministic=True
         )
@@ -71,6 +73,9 @@ class ReleaseSystem:
         return ()
 
     def find(self, code: str) -> Entry | None:
+        return self._remembered(code)
+
+    def _find(self, code: str) -> Entry | None:
         for text in dict.fromkeys((code, *(self._spellings(code)))):
             row = self.db.execute(f"{_SELECT} where code = ?", (text,)).fetchone()
             if row:
@@ -145,6 +150,13 @@ class ReleaseSystem:
             more = sum(1 for _ in islice(rows, MAX_COUNTED))
             return Page(None if more == MAX_COUNTED else known + more, page)
         return Page(known, page)
+
+    def codes(self, filters: Sequence[Filter]) -> Iterator[str]:
+        clause = clause_of(self.url, filters)
+        return (
+            str(row[0])
+            for row in self.db.execute(f"select c.code from concept c where {clause}", clause.values)
+        )
 
     def has(self, code: str, filters: Sequence[Filter]) -> bool:
         clause = clause_of(self.url, filters)

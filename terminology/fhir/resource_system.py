@@ -96,6 +96,9 @@ class ResourceSystem:
             if all(test(entry) for test in tests) and (not text or words_match(text, _names(entry))):
                 yield entry
 
+    def codes(self, filters: Sequence[Filter]) -> Iterator[str]:
+        return (entry.code for entry in self.each(filters))
+
     def has(self, code: str, filters: Sequence[Filter]) -> bool:
         entry = self.find(code)
         return entry is not None and all(test(entry) for test in self._tests(filters))

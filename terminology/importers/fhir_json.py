@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from terminology.fhir.shape import mended
 from terminology.importers.files import Files
 from terminology.importers.rows import BadRelease, Import, Release, Report, ResourceRow, Row
 
@@ -67,7 +69,7 @@ def _rows(files: Files, report: Report) -> Iterator[Row]:
             continue
         seen.add(key)
         _look_through(resource, report)
-        yield ResourceRow(resource)
+        yield ResourceRow(mended(resource, partial(report.defect, str(kind))))
 
 
 def _look_through(resource: dict[str, Any], report: Report) -> None:
