@@ -77,7 +77,7 @@ def read_ccda(data: bytes, site: Site) -> Mapped:
         if number
         else made_id("Document", person.key, when)
     )
-    return Mapped("CDA", control, as_instant(when, site.zone), (update,), tuple(clerk.issues))
+    return Mapped("CDA", control, as_instant(when, site.zone), (update,), clerk.findings.all())
 
 
 def _section(clerk: Clerk, section: Node) -> list[Json]:

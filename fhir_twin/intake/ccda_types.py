@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from fhir_twin.errors import Issue, Severity
+from fhir_twin.errors import Severity
 from fhir_twin.fhir.systems import DATA_ABSENT_REASON_CODES
 from fhir_twin.intake.ccda_xml import XSI_TYPE, Node, attribute, each, find, words
+from fhir_twin.intake.findings import Findings
 from fhir_twin.intake.hl7v2_types import Json, as_code, kept
 from fhir_twin.intake.moments import fhir_moment
 from fhir_twin.intake.numbers import quantity, read_number
@@ -45,13 +46,11 @@ class Clerk:
     narrative: dict[str, str]
     key: str = ""
     person: str = ""
-    issues: list[Issue] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     _ids: dict[str, int] = field(default_factory=dict)
 
     def note(self, severity: Severity, code: str, text: str, where: str = "") -> None:
-        issue = Issue(severity, code, text, where)
-        if issue not in self.issues:
-            self.issues.append(issue)
+        self.findings.add(severity, code, text, where)
 
     # --- identity ------------------------------------------------------------------------------------
 

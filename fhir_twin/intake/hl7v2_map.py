@@ -142,7 +142,7 @@ def map_message(message: Message, site: Site) -> Mapped:
     for flag in message.flags:
         scribe.note("warning", "processing", _FLAGS[flag], message.msh)
     moment = _when(message, site, code)
-    return Mapped(f"{code}^{event}", message.control_id, moment, tuple(updates), tuple(scribe.issues))
+    return Mapped(f"{code}^{event}", message.control_id, moment, tuple(updates), scribe.findings.all())
 
 
 def _by_patient(message: Message) -> list[tuple[Segment, list[Segment]]]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from fhir_twin.errors import Issue, Severity
+from fhir_twin.errors import Severity
 from fhir_twin.fhir.systems import HOME
+from fhir_twin.intake.findings import Findings
 from fhir_twin.intake.hl7v2 import Message, Rep, Segment
 from fhir_twin.intake.moments import fhir_moment
 from fhir_twin.intake.site import Site
@@ -51,15 +52,13 @@ class Scribe:
 
     message: Message
     site: Site
-    issues: list[Issue] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
 
     def note(
         self, severity: Severity, code: str, text: str, segment: Segment | None = None, at: str = ""
     ) -> None:
         where = f"{segment.name}[{segment.index}]{at and '-' + at}" if segment else at
-        issue = Issue(severity, code, text, where)
-        if issue not in self.issues:
-            self.issues.append(issue)
+        self.findings.add(severity, code, text, where)
 
     @property
     def sender(self) -> str:
