@@ -33,6 +33,23 @@ class Checked:
     issues: list[TxIssue] = field(default_factory=list)
 
 
+NO_SYSTEM = (
+    "Coding has no system. A code with no system has no defined meaning, and it cannot be validated. A system "
+    "should be provided"
+)
+NO_CODE = "Coding has no code, so it cannot be validated. A code should be provided"
+NEITHER = "Coding has no system and no code, so there is nothing to validate"
+
+
+def incomplete(coding: Json, path: str, *, inferred: bool = False) -> TxIssue | None:
+    """What a coding lacks, said once; only its sender knows whether that matters, so it is a warning."""
+    system, code = coding.get("system") or inferred, coding.get("code")
+    if system and code:
+        return None
+    text = NEITHER if not system and not code else NO_CODE if not code else NO_SYSTEM
+    return TxIssue("warning", "invalid", "invalid-data", text, path)
+
+
 def unknown_code(system: CodeSystem, code: str, path: str) -> TxIssue:
     """A fragment does not hold all codes: what is missing there may still be right (a warning)."""
     version = f" version '{system.version}'" if system.version else ""

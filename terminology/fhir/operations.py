@@ -98,22 +98,20 @@ def validate_in_system(asker: Asker, parameters: Iterable[Any]) -> Json:
     given = asker.given(parameters, VALIDATE_SYSTEM)
     resource = given.resource("codeSystem", "CodeSystem")
     url = given.text("url") or str((resource or {}).get("url") or "")
-    codings, concept = _codings(given, ("code", "coding", "codeableConcept"))
+    codings, concept = _codings(given, ("code", "coding", "codeableConcept"), incomplete=True)
     if "code" in given and not url:
         raise invalid("url (of the code system) is needed with code")
     for coding in codings:
         if url and coding.get("system") not in (None, "", url):
             raise invalid("url and the coding's system differ")
         coding["system"] = coding.get("system") or url
-        if not coding["system"]:
-            raise invalid("a coding needs its system")
     scope = given.scope(asker.shelf, [resource] if resource else [])
     return validate.in_system(scope, "", _question(given, asker, codings, concept, None))
 
 
 def validate_in_value_set(asker: Asker, parameters: Iterable[Any]) -> Json:
     given = asker.given(parameters, VALIDATE_SET)
-    codings, concept = _codings(given, ("code", "coding", "codeableConcept"))
+    codings, concept = _codings(given, ("code", "coding", "codeableConcept"), incomplete=True)
     if "code" in given and not given.text("system") and not given.flag("inferSystem"):
         raise invalid("code without system (or inferSystem = true)")
     scope, value_set = _value_set(given, asker)
@@ -223,8 +221,11 @@ def _question(
     )  # fmt: skip
 
 
-def _codings(given: Given, forms: tuple[str, ...]) -> tuple[list[Json], Json | None]:
-    """(codings, the CodeableConcept they came from). Exactly one form may be given (OP-4)."""
+def _codings(
+    given: Given, forms: tuple[str, ...], *, incomplete: bool = False
+) -> tuple[list[Json], Json | None]:
+    """(codings, the CodeableConcept they came from). Exactly one form may be given (OP-4). incomplete: a Coding without
+    code is let through, for the answer to say what is missing."""
     present = [name for name in forms if name in given]
     if len(present) != 1:
         raise invalid(f"give exactly one of {', '.join(forms[:3])}")
@@ -238,10 +239,10 @@ def _codings(given: Given, forms: tuple[str, ...]) -> tuple[list[Json], Json | N
         return [{k: v for k, v in coding.items() if v}], None
     value = given.part(name) or {}
     if not name.lower().endswith("codeableconcept"):
-        if not value.get("code"):
+        if not value.get("code") and not incomplete:
             raise invalid(f"{name} needs a code")
         return [_plain(value)], None
-    codings = [_plain(c) for c in dicts(value.get("coding")) if c.get("code")]
+    codings = [_plain(c) for c in dicts(value.get("coding")) if c.get("code") or incomplete]
     if not codings:
         raise invalid(f"{name} needs a coding with a code")
     return codings, value

@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from terminology.fhir.canonical import joined
-from terminology.fhir.checks import Checked, check_display, check_state, comment_state, unknown_code
+from terminology.fhir.checks import (
+    Checked,
+    check_display,
+    check_state,
+    comment_state,
+    incomplete,
+    unknown_code,
+)
 from terminology.fhir.concept import CodeSystem, Entry
 from terminology.fhir.languages import display
 from terminology.fhir.members import Member, Members, dicts
@@ -53,6 +60,10 @@ def _in_system(scope: Scope, url: str, question: Question, place: int) -> Checke
     code, version = str(coding.get("code", "")), str(coding.get("version") or "")
     system_url = url or str(coding.get("system") or "")
     checked = Checked(system_url, code, version)
+    lacking = incomplete({"system": system_url, "code": code}, _whole(question, place))
+    if lacking is not None:
+        checked.issues.append(lacking)
+        return checked
     if scope.is_supplement(system_url):
         text = f"CodeSystem {system_url} is a supplement, so can't be used as a value in Coding.system"
         checked.issues.append(
@@ -84,19 +95,19 @@ def _in_value_set(members: Members, value_set: Json, question: Question, place: 
     url = str(coding.get("system") or "")
     checked = Checked(url, code, version)
     name = joined(str(value_set.get("url", "")), str(value_set.get("version") or ""))
-    if not url and question.infer_system:
+    infer = question.infer_system and question.form == "code"
+    lacking = incomplete(coding, question.path(place, ""), inferred=infer)
+    if lacking is not None:
+        checked.issues.append(lacking)
+        if not code:
+            checked.unsure = True  # nothing was asked of the value set
+            return checked
+    if not url and infer:
         checked.url = url = _inferred(members, value_set, code)
         if not url:
             text = f"The System URI could not be determined for the code '{code}' in the ValueSet '{name}'"
-            checked.issues.append(
-                TxIssue("error", "not-found", "cannot-infer", text, question.path(place, "code"))
-            )
-    elif not url:
-        text = (
-            "Coding has no system. A code with no system has no defined meaning, and it cannot be validated. A system "
-            "should be provided"
-        )
-        checked.issues.append(TxIssue("warning", "invalid", "invalid-data", text, question.path(place, "")))
+            where = question.path(place, "code")
+            checked.issues.append(TxIssue("error", "not-found", "cannot-infer", text, where))
     include = included(members, value_set, url, version) if url and "compose" in value_set else None
     if include is not None:
         check_versions(members, include, checked, lambda part: question.path(place, part))

@@ -179,3 +179,23 @@ def test_translate() -> None:
     with pytest.raises(TxError) as missing:
         ask("translate", system=CS, code="h", url="http://nowhere/map")
     assert missing.value.status == 404
+
+
+@pytest.mark.parametrize(
+    ("coding", "found"),
+    [
+        ({"code": "h"}, ["invalid-data", "not-in-vs"]), ({"system": CS}, ["invalid-data"]),
+        ({"display": "x"}, ["invalid-data"]),
+    ],
+)  # fmt: skip
+def test_a_coding_that_lacks_something_is_an_answer(coding: dict[str, str], found: list[str]) -> None:
+    """What was sent is judged, not the request: result false, and what is missing said once, as a warning."""
+    answer = check(coding=coding)
+    assert values(answer, "result") == [False] and kinds(answer) == found
+    assert kinds(ask("validate_in_system", code_system(), coding=coding)) == ["invalid-data"]
+    mixed = check(codeableConcept={"coding": [coding, {"system": CS, "code": "h"}]})
+    assert values(mixed, "result") == [True] and "invalid-data" in kinds(mixed)
+
+
+def test_a_system_is_inferred_for_a_bare_code_only() -> None:
+    assert kinds(check(coding={"code": "h"}, inferSystem=True)) == ["invalid-data", "not-in-vs"]
