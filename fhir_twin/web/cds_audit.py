@@ -1,6 +1,6 @@
 """Every card call leaves a trace (SS-7, AU-5), without making the clinician wait for the disk.
 
-Events are handed to one writer thread a process; when it cannot write, the next calls are refused: no access without a
+Events are handed to one writer thread a process; while it cannot write, calls are refused: no access without a
 trace. A crash may lose the events of the last moment.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,9 +22,11 @@ MOST_WAITING = 1000
 
 @dataclass(slots=True)
 class LaterAudit:
-    """audit: writes one event, and raises when it cannot. Thread-safe."""
+    """audit: writes one event, and raises when it cannot; then it is tried again after `retry` seconds, until it is
+    written. Thread-safe."""
 
     audit: Callable[[], Callable[[AuditNote], None]]
+    retry: float = 1.0
     _waiting: queue.Queue[tuple[Actor, AuditNote]] = field(default_factory=lambda: queue.Queue(MOST_WAITING))
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
@@ -47,10 +50,16 @@ class LaterAudit:
     def _run(self) -> None:
         while True:
             actor, note = self._waiting.get()
-            try:
-                with acting(actor):
-                    self.audit()(note)
-                self._broken = False
-            except TwinError as error:
+            while not self._written(actor, note):
                 self._broken = True
-                log.failure("audit.write", error, code=error.code)
+                time.sleep(self.retry)
+            self._broken = False
+
+    def _written(self, actor: Actor, note: AuditNote) -> bool:
+        try:
+            with acting(actor):
+                self.audit()(note)
+        except TwinError as error:
+            log.failure("audit.write", error, code=error.code)
+            return False
+        return True
