@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from fhir_twin.web import create_app, viewing
 from fhir_twin.web.keeping import pack, unpack
 from fhir_twin.web.page_twin import from_card
 from fhir_twin.web.session import PageSession
+from fhir_twin.web.views.twin import biomarker_cards
 from fhir_twin.wiring import open_server, open_service
 
 PATIENT = stories()[0][0]
@@ -266,8 +268,6 @@ def test_a_record_keeps_its_digits() -> None:
 
 
 def time_of() -> Any:
-    from datetime import UTC, datetime
-
     return datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
@@ -295,6 +295,26 @@ def test_the_page_says_what_the_card_was_about(all_knowledge: Knowledge) -> None
     found = from_card(session_of(done, app_context=context), done.plan)
     assert [href for href, _ in found] == ["#p-statin"]
     assert from_card(session_of(done, app_context={"topics": "x"}), done.plan) == ()
+
+
+def test_a_record_of_thousands_of_values_gives_a_page_of_ordinary_size(all_knowledge: Knowledge) -> None:
+    me = {"reference": "Patient/x"}
+    code = {"coding": [{"system": "http://loinc.org", "code": "8480-6"}]}
+    unit = {"system": "http://unitsofmeasure.org", "code": "mm[Hg]"}
+    entries: list[dict[str, Any]] = [
+        {"resourceType": "Patient", "id": "x", "birthDate": "1960-01-01", "gender": "male"}
+    ]
+    for i in range(900):
+        when = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(hours=20 * i)
+        value = {**unit, "value": 120 + i % 40}
+        entries.append({"resourceType": "Observation", "id": f"o{i}", "status": "final", "subject": me,
+                        "effectiveDateTime": when.isoformat(), "code": code, "valueQuantity": value})  # fmt: skip
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": e} for e in entries]}
+    done = run(bundle, all_knowledge, datetime(2026, 1, 1, tzinfo=UTC))
+    card = biomarker_cards(done, all_knowledge)[0]
+    assert (card.key, len(card.rows), card.older) == ("sbp", 300, 600)
+    assert card.rows[0].when == max(p.time for p in done.twin.used("sbp") if p.time)
+    assert card.svg.count('class="mark') == 300
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from fhir_twin.web.views.words import ago, day, first_upper, place, signed
 YEAR = 365.25 * 86400
 AHEAD = 3.0  # years of forecast on the twin's charts
 STEPS = 36
+MOST = 300  # values of one biomarker that are drawn and listed, the newest; all of them are in the twin
 SETTINGS = {
     "home": "home",
     "office": "office",
@@ -80,6 +81,7 @@ class BiomarkerCard:
     trend: str
     svg: str
     rows: tuple[PointRow, ...]
+    older: int
     movers: tuple[PointRow, ...]
     past: tuple[tuple[float, float, float, float], ...]
     ahead: tuple[tuple[float, float, float, float], ...]
@@ -151,7 +153,7 @@ def _card(
            f"{words.number(key, ahead[-1][3])}, if all goes on as now. " if len(ahead) > 1 else "")
         + (f"Target {target.words}." if target else "No target."),
         as_of=twin.as_of,
-        marks=tuple(_mark(p, twin, k) for p in mine if p.time is not None),
+        marks=tuple(_mark(p, twin, k) for p in mine[-MOST:] if p.time is not None),
         lines=lines,
         target=target,
     )  # fmt: skip
@@ -173,7 +175,8 @@ def _card(
         status_words=said,
         trend=_trend(before, key, k, unit),
         svg=course_chart(course),
-        rows=tuple(reversed(rows)),
+        rows=tuple(reversed(rows[-MOST:])),
+        older=max(0, len(rows) - MOST),
         movers=_movers(rows, estimate),
         past=before,
         ahead=ahead,
