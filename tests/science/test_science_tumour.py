@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
 
 from fhir_twin.dynamics.tumour import TumourModel, contributions, malignancy, train, train_on_wisconsin
 from fhir_twin.errors import InvalidInput
@@ -17,6 +19,13 @@ from mappings import ROOT
 FILE = ROOT / "outcomes" / "tumour-fna.json"
 DATA = load_breast_cancer()
 X, Y = DATA.data, 1 - DATA.target
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads of the linear algebra that wait for each other make small fits slow on a busy machine."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 @pytest.fixture(scope="module")
