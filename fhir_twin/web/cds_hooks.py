@@ -206,6 +206,7 @@ def _finish(
             "patient": call.patient,
             "hook": call.service.hook,
             "topics": [c.topic for c in open_cards],
+            "items": [s.topic.removeprefix("proposal:") for c in open_cards for s in c.suggestions],
         }
         web_state().put_many(CONTEXT, [(context, told)], now=now, expires=now + 3600 * HOURS, wait=False)
     return {"cards": values}

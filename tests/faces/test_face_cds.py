@@ -686,6 +686,11 @@ def test_the_launch_reads_the_cards_context_back(post: Post, peer: Ehr, signed: 
             landed = browser.get(callback.headers["Location"], allow_redirects=False, timeout=60)
             about = browser.get(f"{signed}{landed.headers['Location']}session.json", timeout=30).json()
             assert about["app_context"].get("hook") == expected
+            page = browser.get(
+                f"{signed}{landed.headers['Location']}", headers={"Accept": "text/html"}, timeout=60
+            )
+            assert ("Opened from a card" in page.text) == (expected is not None)
+            assert ('href="#p-statin"' in page.text) or expected is None
     finally:
         peer.quirks.extra = {}
 
