@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         flags["knowledge"] = (
             flags["knowledge"] or site
         )  # corrections made on the page are kept there, till the end
-        settings = load_settings({**flags, "server": sandbox.base, "host": "127.0.0.1"}, environment={})
+        here = {"server": sandbox.base, "host": "127.0.0.1", "session_store": f"sqlite:///{site}/web.sqlite"}
+        settings = load_settings({**flags, **here}, environment={})
         log.set_up(settings.text("log_level"))
         _say(f"A FHIR R4 sandbox (synthetic patients only; not for production) answers at {sandbox.base}")
         start = time.monotonic()

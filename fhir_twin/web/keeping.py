@@ -67,7 +67,10 @@ class Keeper:
 
     def fail(self, code: str, status: int, message: str, issues: tuple[Issue, ...]) -> None:
         told = [asdict(i) for i in issues]
-        self._set({"state": "failed", "code": code, "status": status, "message": message, "issues": told})
+        now = time.time()
+        self._set(
+            {"state": "failed", "code": code, "status": status, "message": message, "issues": told, "at": now}
+        )
 
     def ready(self, stamp: str, packed: str) -> None:
         now = time.time()

@@ -43,6 +43,7 @@ WORDS = {
     "trend": "Looking back at earlier years",
 }
 STALE = 180.0  # seconds after which a reading whose process died is begun anew
+FAILED_FOR = 5.0  # seconds for which a failure is told without trying again
 KEPT_RUNS = 48  # per process
 LOOK_BACK = (3, 2, 1)  # years
 
@@ -99,7 +100,7 @@ def look(session: PageSession, *, wait: float) -> Seen | Loading | Failed:
     """What there is of this session's patient; begins reading at the first call, and waits `wait` seconds for it."""
     keeper = Keeper(session)
     state = keeper.state()
-    if state is None or (state["state"] == "loading" and time.time() - state["began"] > STALE):
+    if state is None or _is_stale(state):
         _begin(session, keeper)
         state = keeper.state()
     thread = _memory().threads.get(session.tag)
@@ -114,6 +115,14 @@ def look(session: PageSession, *, wait: float) -> Seen | Loading | Failed:
         return Failed(state["code"], state["status"], state["message"], issues)
     keeper.touch()
     return _seen(session, keeper, state)
+
+
+def _is_stale(state: dict[str, Any]) -> bool:
+    """Its process died while reading, or it failed a while ago: whoever looks again wants it tried again."""
+    now = time.time()
+    if state["state"] == "loading":
+        return bool(now - state["began"] > STALE)
+    return bool(state["state"] == "failed" and now - state["at"] > FAILED_FOR)
 
 
 def again(session: PageSession) -> None:

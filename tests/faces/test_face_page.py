@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from fhir_twin.errors import UpstreamTimeout
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.chart import Completeness
 from fhir_twin.pipeline import run
@@ -346,6 +347,24 @@ def test_a_browser_is_told_soon_a_program_gets_the_page(slow: Flask) -> None:
     assert told["words"] == "Reading the record from the server"
     page = client.get(url, headers={"Accept": "text/html"}, **HERE)
     assert 'id="plan"' in page.get_data(as_text=True)
+
+
+def test_a_failure_is_tried_again_by_looking_again(own_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = own_app.extensions["fhir-twin"]["service"].source
+
+    class Down:
+        base = source.base
+
+        def fetch(self, patient: str) -> Any:
+            raise UpstreamTimeout("no answer within 60 s")
+
+    own_app.extensions["fhir-twin"]["service"].source = Down()
+    page = Page(own_app.test_client(), PATIENT)
+    assert page.status == 504
+    own_app.extensions["fhir-twin"]["service"].source = source
+    assert page.get().status_code == 504, "not at once: a server that is down is not hammered"
+    monkeypatch.setattr(viewing, "FAILED_FOR", 0.0)
+    assert page.get().status_code == 200
 
 
 def test_a_bug_while_reading_is_told_without_its_text(own_app: Flask) -> None:
