@@ -9,6 +9,7 @@ from fhir_twin.recommendation.hangs import near_limits
 from fhir_twin.recommendation.refuse import OLDEST
 from fhir_twin.recommendation.sentence import capital
 
+SHOWN = 3  # values shown as they are written
 # Reasons of the twin for leaving a value out that a clinician should look at (others are no fault of the record).
 WORDS = {
     "unknown-unit": ("the unit is not known", "Correct the unit at the source."),
@@ -140,7 +141,12 @@ def _value(analyte: str, reason: str, points: list[Point], case: Case) -> Findin
     dates = sorted({p.time.date().isoformat() for p in points if p.time})
     when = f", {', '.join(dates[:3])}{' and others' if len(dates) > 3 else ''}" if dates else ""
     count = f"{len(points)} values of {name} were" if len(points) > 1 else f"One value of {name} was"
-    used = "used as if in the usual unit" if reason == "unit-inferred" else "not used"
+    inferred = reason == "unit-inferred"
+    used = "used as if in the usual unit" if inferred else "not used"
+    written = tuple(
+        Reason(f"record: {p.reported or 'no readable value'}", (p.source,)) for p in points[:SHOWN]
+    )
+    usual = case.safety.words.analytes.get(analyte, ("", "", 1))[1]
     return Finding(
         key=f"value-{analyte}-{reason}",
         code="VALIDAT",
@@ -148,6 +154,21 @@ def _value(analyte: str, reason: str, points: list[Point], case: Case) -> Findin
         text=f"{count} {used}: {words}{when}.",
         sources=tuple(sorted({p.source for p in points})),
         check=check,
+        sides=(*written, Reason(f"usual unit of the test: {usual}" if usual else "usual range of the test")),
+        sensitivity=_rests(analyte, name, inferred, case),
+    )
+
+
+def _rests(analyte: str, name: str, inferred: bool, case: Case) -> tuple[str, ...]:
+    """What the plan assumes of the analyte with or without these values."""
+    now = case.estimate(analyte)
+    how = "with" if inferred else "without"
+    if now is None:
+        return (f"Nothing else is known of {name}: conclusions that need it wait.",) if not inferred else ()
+    amount = case.words.amount
+    return (
+        f"{capital(name)} is taken as {amount(analyte, now.mean)} (80 % interval {amount(analyte, now.low)} to "
+        f"{amount(analyte, now.high)}), {how} it.",
     )
 
 
@@ -166,6 +187,9 @@ def _allergies(case: Case) -> tuple[Finding, ...]:
             text=f"Allergy entries not matched to a drug or class: {names}. They are not checked automatically.",
             sources=tuple(sorted({a.allergy.source for a in unread})),
             check="Compare them with every proposed drug by hand; code the allergen.",
+            sensitivity=(
+                "If one of them names a drug or class that is proposed here, that proposal does not hold.",
+            ),
         ),
     )
 
@@ -183,5 +207,8 @@ def _drugs(case: Case) -> tuple[Finding, ...]:
             text=f"Current drugs whose ingredients are not known: {names}. Interactions with them are not checked.",
             sources=tuple(sorted({m.medication.source for m in unread})),
             check="Code the drug (RxNorm) or check its interactions by hand.",
+            sensitivity=(
+                "An interaction, a duplicate or a gap that is named here may look different with them.",
+            ),
         ),
     )

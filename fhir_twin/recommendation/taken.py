@@ -50,6 +50,8 @@ def changes(hits: list[tuple[Drug, Hit]]) -> tuple[Recommendation, ...]:
             own = tuple(hit for drug, hit in hits if drug.name == name)
             if any(hit.current in WAYS[: WAYS.index(way)] for hit in own):
                 continue
+            if way == "lower" and any(hit.kind == "allergy" for hit in own):  # first: is it tolerated at all?
+                continue
             why = tuple(hit for hit in own if hit.current == way)
             if why:
                 found.append(_change(way, drugs[name], why))

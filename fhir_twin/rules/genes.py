@@ -23,11 +23,16 @@ def gene_hits(patient: PatientView, drug: frozenset[str], safety: SafetyRules) -
     return tuple(sorted(hits, key=lambda hit: hit.rule))
 
 
+# HLA reactions come in the first weeks (Br J Dermatol 2017;177:1234): nobody is taken off a drug that is tolerated.
+TOLERATED = "Taken for more than 12 weeks without a reaction: it may go on."
+
+
 def _hit(advice: GeneAdvice, status: GeneStatus) -> Hit:
     how = "as reported" if status.stated else f"derived from {status.diplotype}"
     if status.score is not None:
         how = f"{how}, activity score {status.score:g}"
     source = "; ".join(e.text for e in advice.evidence)
+    skin = advice.gene.startswith("HLA-")
     return Hit(
         rule=f"gene-{advice.key}",
         kind="contraindicated" if advice.level == "stop" else "caution",
@@ -35,9 +40,9 @@ def _hit(advice: GeneAdvice, status: GeneStatus) -> Hit:
         severity=advice.severity,
         reason=f"{advice.text} Record: {status.gene} {status.phenotype}, {how}.",
         facts=(Reason(f"{status.gene} {status.phenotype}", (status.source,)),),
-        action=advice.do,
+        action=f"{advice.do} {TOLERATED}" if skin else advice.do,
         citation=source if advice.verified else f"{source} (unverified source)",
         evidence=advice.evidence,
         level=advice.level,
-        current="replace" if advice.level == "stop" else "review",
+        current="replace" if advice.level == "stop" and not skin else "review",
     )
