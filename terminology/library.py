@@ -37,7 +37,7 @@ READERS: dict[str, Callable[[Path], Import]] = {
     "fhir": fhir_json.read,
     "gem": gem.read,
 }
-FORMAT = "3"  # of the release files; one of another format is imported anew
+FORMAT = "4"  # of the release files; one of another format is imported anew
 _BATCH = 20_000
 
 
@@ -193,5 +193,5 @@ def remove_release(folder: Path, system: str, version: str) -> bool:
 
 def file_stem(release: Release) -> str:
     name = re.sub(r"[^A-Za-z0-9]", "-", release.system.rsplit("/", 1)[-1])[:40]
-    version = re.sub(r"[^A-Za-z0-9.]", "-", release.version.removeprefix("http://snomed.info/sct/"))[:60]
+    version = re.sub(r"[^A-Za-z0-9.]", "-", release.version.removeprefix("http://snomed.info/"))[:60]
     return f"{name}-{version}-{release.checksum[:12]}"

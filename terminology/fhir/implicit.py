@@ -31,7 +31,7 @@ def implicit_value_set(shelf: Shelf, url: str) -> Json | None:
 
 def _edition(shelf: Shelf, base: str) -> tuple[str, str]:
     """SNOMED CT urls may name an edition and a version: http://snomed.info/sct/MODULE/version/DATE."""
-    if not base.startswith(f"{SNOMED}/"):
+    if not base.startswith((f"{SNOMED}/", "http://snomed.info/xsct/")):
         return base, ""
     if "/version/" in base:
         return SNOMED, base

@@ -31,6 +31,7 @@ from terminology.importers.rows import (
 
 _FSN, _SYNONYM, _DEFINITION = "900000000000003001", "900000000000013009", "900000000000550004"
 _KINDS = {_FSN: "fsn", _SYNONYM: "synonym", _DEFINITION: "definition"}
+_DEFINED = "900000000000073002"
 _IS_A, _PREFERRED = "116680003", "900000000000548007"
 _US, _GB = "900000000000509007", "900000000000508004"  # language refsets
 _MAPS = {"6011000124106": ICD10CM, "447562003": ICD10}
@@ -86,13 +87,16 @@ def _version(files: Files, names: list[str], date: str) -> str:
     module = core
     if _MODULE.search(names[0]) is None or "_INT_" not in names[0]:
         module = max(national, key=counts.__getitem__, default=core)
-    return f"http://snomed.info/sct/{module}/version/{date}"
+    trial = "xsct" if names[0].rsplit("/", 1)[-1].startswith("xsct2") else "sct"  # an edition for tests only
+    return f"http://snomed.info/{trial}/{module}/version/{date}"
 
 
 def _rows(files: Files, kind: str, needed: dict[str, list[str]], report: Report) -> Iterator[Row]:
     for row in _newest(files, needed["Concept"], 5, report):
         if check_digit(row[0]):
-            yield ConceptRow(row[0], "", row[2] == "1", properties=(("moduleId", row[3]),))
+            defined = "true" if row[4] == _DEFINED else "false"
+            known = (("moduleId", row[3]), ("sufficientlyDefined", defined))
+            yield ConceptRow(row[0], "", row[2] == "1", properties=known)
         else:
             report.defect("sct2_Concept", f"{row[0][:20]!r} has a wrong check digit")
     shown = _preferred(files, kind, report)

@@ -205,3 +205,18 @@ def test_a_circle_of_parents_ends(tmp_path: Path) -> None:
     shelf = open_terminology(tmp_path / "out")
     assert shelf.subsumes(release.system, "X:2", "X:3") == "subsumes"
     assert shelf.subsumes(release.system, "X:3", "X:1") == "subsumed-by"
+
+
+def test_an_edition_for_tests_only_says_so(tmp_path: Path) -> None:
+    """http://snomed.info/xsct: what SNOMED International calls trial and test editions."""
+    source = rf2_release(tmp_path / "in")
+    for path in list(source.rglob("*.txt")):
+        path.rename(path.with_name(f"x{path.name}".replace("_INT_", "_XX_")))
+    release, report, _ = import_release("snomed", source, tmp_path / "out")
+    assert (
+        release.version == "http://snomed.info/xsct/900000000000207008/version/20260101"
+        and report.defects == 0
+    )
+    url = f"{release.version}?fhir_vs=isa/38341003"
+    found = ask("expand", shelf=open_terminology(tmp_path / "out"), url=url)
+    assert len(codes(found)) == 3

@@ -88,6 +88,8 @@ def test_designations_say_what_they_are(snomed: Terminology) -> None:
     answer = ask("lookup", shelf=snomed, system=SNOMED, code=ESSENTIAL)
     uses = {p["valueCoding"]["code"] for d in values(answer, "designation") for p in d if p["name"] == "use"}
     assert "900000000000003001" in uses and values(answer, "display") == ["Essential hypertension"]
+    told = {p[0]["valueCode"]: p[1] for p in values(answer, "property")}
+    assert told["sufficientlyDefined"]["valueBoolean"] is False and told["moduleId"]["valueCode"]
     assert values(
         ask("subsumes", shelf=snomed, system=SNOMED, codeA=DISEASE, codeB=ESSENTIAL), "outcome"
     ) == ["subsumes"]
