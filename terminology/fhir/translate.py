@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from terminology.fhir.canonical import fits, split
+from terminology.fhir.canonical import fits, newest, split
 from terminology.fhir.members import Members, dicts
-from terminology.fhir.problem import TxError
+from terminology.fhir.problem import TxError, TxIssue, not_found
 from terminology.fhir.scope import Scope
 from terminology.mapping import REVERSED, Match, conditions
 
@@ -57,7 +57,7 @@ def in_resources(scope: Scope, asked: Search, given: Sequence[Json] = ()) -> lis
     """Matches of ConceptMap resources: `given` with the question, or all on the shelf."""
     found: list[Match] = []
     for concept_map in given or _maps(scope, asked):
-        found += _matches(concept_map, asked)
+        found += _matches(concept_map, asked, scope, ())
     return [m for m in dict.fromkeys(found) if _in_target(scope, asked, m)]
 
 
@@ -119,7 +119,8 @@ def _scope_of(concept_map: Json, side: str) -> str:
     return ""
 
 
-def _matches(concept_map: Json, asked: Search) -> Iterator[Match]:
+def _matches(concept_map: Json, asked: Search, scope: Scope, path: tuple[str, ...]) -> Iterator[Match]:
+    """`path`: the maps that led here, by "unmapped: other-map". Raises TxError when they go in a circle."""
     url = str(concept_map.get("url", ""))
     for group in dicts(concept_map.get("group")):
         source, target = (split(str(group.get(k, "")))[0] for k in ("source", "target"))
@@ -130,6 +131,7 @@ def _matches(concept_map: Json, asked: Search) -> Iterator[Match]:
         yield from hits
         if not hits and not asked.reverse:
             yield from _unmapped(group, asked, url, target)
+            yield from _other_map(group, asked, scope, (*path, url))
 
 
 def _of_group(group: Json, asked: Search, url: str, far: str) -> Iterator[Match]:
@@ -171,6 +173,22 @@ def _unmapped(group: Json, asked: Search, url: str, target: str) -> Iterator[Mat
         yield Match(url, target, asked.code, "", "equal")
     elif mode == "fixed" and rule.get("code"):
         yield Match(url, target, str(rule["code"]), str(rule.get("display") or ""), "inexact")
+
+
+def _other_map(group: Json, asked: Search, scope: Scope, path: tuple[str, ...]) -> Iterator[Match]:
+    rule = group.get("unmapped") or {}
+    canonical = str(rule.get("url") or rule.get("otherMap") or "")
+    if rule.get("mode") != "other-map" or not canonical:
+        return
+    url, version = split(canonical)
+    if url in path:
+        text = f"Found a circularity of concept maps pointing to {url} with pathway [{', '.join(path)}]"
+        raise TxError(TxIssue("error", "processing", "", text))
+    best = newest(v for v in scope.shelf.versions("ConceptMap", url) if fits(v, version))
+    other = None if best is None else scope.shelf.resource("ConceptMap", url, best)
+    if other is None:
+        raise not_found(f"A definition for the concept map '{canonical}' could not be found")
+    yield from _matches(other, asked, scope, path)
 
 
 def _equivalence(target: Json) -> str | None:

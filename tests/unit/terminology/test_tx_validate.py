@@ -176,6 +176,24 @@ def test_translate() -> None:
     assert matched(back) == [("narrower", "h")] and "suggestion" in values(back, "message")[0]
     fixed = concept_map(unmapped={"mode": "fixed", "code": "OTHER"})
     assert matched(ask("translate", fixed, system=CS, code="zz")) == [("inexact", "OTHER")]
+    other = {
+        **concept_map(),
+        "url": "http://example.org/other",
+        "group": [
+            {
+                "source": CS,
+                "target": TARGET,
+                "element": [{"code": "zz", "target": [{"code": "T9", "equivalence": "equal"}]}],
+            }
+        ],
+    }
+    led = concept_map(unmapped={"mode": "other-map", "url": "http://example.org/other"})
+    asked = {"system": CS, "url": "http://example.org/map"}
+    assert matched(ask("translate", led, other, code="zz", **asked)) == [("equal", "T9")]
+    back_again = {**other, "group": [{"source": CS, "target": TARGET, "element": [],
+                                      "unmapped": {"mode": "other-map", "url": "http://example.org/map"}}]}  # fmt: skip
+    with pytest.raises(TxError, match="circularity"):
+        ask("translate", led, back_again, code="zz", **asked)
     with pytest.raises(TxError) as missing:
         ask("translate", system=CS, code="h", url="http://nowhere/map")
     assert missing.value.status == 404
