@@ -7,6 +7,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from fhir_twin.fhir.identity import WRITE_ORDER
+from fhir_twin.fhir.validate import validate_resource
+from fhir_twin.knowledge import Knowledge
+from fhir_twin.pipeline import warm_up
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
 from fhir_twin.storage.store import Store, open_store
@@ -73,6 +77,14 @@ def open_worker(
         }
         benches.insert(0, Bench(store.outbox, sending, circuit))
     return Worker(benches, threads=threads, told=told)
+
+
+def warm(knowledge: Knowledge) -> None:
+    """Do once what the first piece of work would else wait for: a run, and the models that written resources are
+    checked with (several seconds on a busy machine)."""
+    warm_up(knowledge)
+    for type_ in WRITE_ORDER:
+        validate_resource({"resourceType": type_})
 
 
 def audit_of(settings: Settings, store: Store) -> Auditor:

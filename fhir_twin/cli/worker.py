@@ -15,7 +15,7 @@ from fhir_twin.storage.desk import Desk
 from fhir_twin.storage.store import Store
 from fhir_twin.wiring import open_service
 from fhir_twin.wiring_feeds import open_feed_worker, with_feeds
-from fhir_twin.wiring_work import audit_of, open_settings_store, open_worker
+from fhir_twin.wiring_work import audit_of, open_settings_store, open_worker, warm
 from fhir_twin.worker.loop import Worker
 
 SETTINGS = (
@@ -48,6 +48,7 @@ def _worker(settings: Settings, store: Store, threads: int) -> Worker:
         return open_feed_worker(settings, store)
     service = with_feeds(open_service(settings, wait_for_server=True), store)
     service.audit = audit_of(settings, store)
+    warm(service.knowledge)  # the first piece of work is as quick as the others
     return open_worker(settings, service, store, threads=threads)
 
 

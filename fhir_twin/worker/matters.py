@@ -37,8 +37,18 @@ class Limits:
     days: Mapping[str, int]
 
 
+_FOUND: dict[str, Limits] = {}
+
+
 def limits_of(knowledge: Knowledge) -> Limits:
-    """Every limit in the knowledge, found by walking it: a new rule is in force here without a further word."""
+    """Every limit in the knowledge, found by walking it (once per version): a new rule is in force here without a
+    further word."""
+    if knowledge.version not in _FOUND:
+        _FOUND[knowledge.version] = _limits(knowledge)
+    return _FOUND[knowledge.version]
+
+
+def _limits(knowledge: Knowledge) -> Limits:
     cuts: dict[str, set[float]] = defaultdict(set)
     days: dict[str, int] = {}
     for part in (knowledge.safety, knowledge.guidelines, knowledge.interventions):

@@ -20,13 +20,16 @@ from fhir_twin.service import TwinService
 from fhir_twin.settings import load_settings
 from fhir_twin.storage.work import Limits
 from fhir_twin.wiring import open_service
-from fhir_twin.wiring_work import open_settings_store, open_worker
+from fhir_twin.wiring_work import open_settings_store, open_worker, warm
+from fhir_twin.worker.matters import limits_of
 
 
 def main() -> None:
     config = json.loads(sys.argv[1])
     settings = load_settings({k: config[k] for k in ("server", "store", "lease")}, {})
     service = open_service(settings, load_knowledge())
+    warm(service.knowledge)
+    limits_of(service.knowledge)  # as all that a worker needs and a kill should not have to wait for
     import waitress  # loaded before the forks
 
     from fhir_twin.web import create_app
