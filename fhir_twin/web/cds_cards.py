@@ -20,6 +20,7 @@ from fhir_twin.web.cds_card import (
     section,
     source_words,
 )
+from fhir_twin.web.cds_services import ESSENTIAL
 
 MOST_PROPOSALS = 5
 MOST_DANGERS = 3
@@ -63,9 +64,11 @@ def gaps_card(gaps: Iterable[Completeness]) -> Card | None:
     if not rows:
         return None
     names = ", ".join(r.type for r in rows)
+    # What was never sent is the EHR's choice, and may be silenced; what failed or was cut may not.
+    grave = any(r.type in ESSENTIAL or r.state != "not-asked" for r in rows)
     return Card(
         summary=f"Not all of the record could be read: {names}",
-        indicator="warning",
+        indicator="warning" if grave else "info",
         detail=paragraphs(
             "The advice rests on what could be read. Missing or incomplete:",
             bullets(f"{r.type}: {r.note or r.state}" for r in rows),
@@ -73,7 +76,7 @@ def gaps_card(gaps: Iterable[Completeness]) -> Card | None:
         topic=f"gaps:{_digest(names.split(', '))}",
         code="incomplete-record",
         display="Incomplete record",
-        overridable=False,
+        overridable=not grave,
     )
 
 

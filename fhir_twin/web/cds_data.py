@@ -92,7 +92,10 @@ def gather(call: HookCall, base: str, server: RegisteredServer | None) -> Gather
         except DataMissing:
             raise
         except TwinError as error:  # the FHIR server's 401 must not look like ours
-            raise DataMissing(f"the record could not be read: {error.message}", issues=error.issues) from None
+            if not sent.enough:
+                text = f"the record could not be read: {error.message}"
+                raise DataMissing(text, issues=error.issues) from None
+            found = _as_sent(call, sent, wanted, f"could not be fetched: {error.message}")
         finally:
             access.close()
     # What a server does not have at all is a gap that is told; what it has and we cannot see might be everything.
@@ -128,6 +131,11 @@ class _Sent:
     others: dict[tuple[str, str], Resource] = field(default_factory=dict)
     nothing: set[str] = field(default_factory=set)
     partial: set[str] = field(default_factory=set)
+
+    @property
+    def enough(self) -> bool:
+        """What was sent can stand alone; the rest is a gap that is told."""
+        return self.patient is not None and all(t in self.own or t in self.nothing for t in ESSENTIAL)
 
 
 def _sent(call: HookCall, base: str) -> _Sent:
@@ -171,8 +179,8 @@ def _take(found: _Sent, type_: str, bundle: Resource, patient: str, base: str) -
         found.partial.add(type_)
 
 
-def _as_sent(call: HookCall, sent: _Sent, wanted: list[str]) -> Gathered:
-    """Prefetch alone."""
+def _as_sent(call: HookCall, sent: _Sent, wanted: list[str], why: str = NOT_SENT) -> Gathered:
+    """Prefetch alone. why: what is said of the types that were not sent."""
     if sent.patient is None:
         raise DataMissing("the Patient was not prefetched, and this call gives no access to fetch it")
     rows = []
@@ -181,13 +189,21 @@ def _as_sent(call: HookCall, sent: _Sent, wanted: list[str]) -> Gathered:
             note = "only the first page was prefetched"
             rows.append(Completeness(type_, len(sent.own[type_]), None, "short", note))
         elif type_ in wanted:
-            rows.append(Completeness(type_, 0, None, "not-asked", NOT_SENT))
+            rows.append(Completeness(type_, 0, None, "not-asked", why))
         else:
             rows.append(Completeness(type_, len(sent.own.get(type_, ())), None, "unknown", "as prefetched"))
     record = Record(own=dict(sent.own), others=dict(sent.others))
     base = parse_base(call.server).text if call.server else "urn:fhir-twin"
     bundle = collection(sent.patient, record, base)
     return Gathered(bundle, tuple(rows), tuple(short_issues(tuple(rows))), base, sent.patient, False)
+
+
+def _first_page(row: Completeness, record: Record) -> Completeness:
+    """A type that was sent in part and could not be read whole keeps what was sent."""
+    sent = len(record.own.get(row.type, ()))
+    if row.read or not sent or row.state in ("complete", "unknown"):
+        return row
+    return Completeness(row.type, sent, None, "short", f"only the first page was prefetched; {row.note}")
 
 
 # --- what is fetched -------------------------------------------------------------------------------
@@ -217,10 +233,10 @@ def _from_server(call: HookCall, sent: _Sent, wanted: list[str], server: ScopedS
                 [w for w in WANTED if w.type in wanted], (call.patient,), run, tally
             )
             fetched = split(answers, server.client.base, (call.patient,))[call.patient]
-            record.own.update({t: fetched.own.get(t, []) for t in wanted})
+            record.own.update({t: fetched.own.get(t, []) for t in wanted if answers[t].state == "read"})
             record.others.update(fetched.others)
             record.issues += fetched.issues
-            rows += completeness(answers)
+            rows += [_first_page(row, record) for row in completeness(answers)]
         if patient is None:
             patient = asked.result()
             if patient is None:

@@ -495,6 +495,22 @@ def test_a_token_that_is_refused_is_412_not_401(post: Post, peer: Ehr) -> None:
     assert answer.status_code == 412, answer.text
 
 
+def test_what_was_prefetched_stands_when_the_rest_cannot_be_fetched(post: Post, peer: Ehr) -> None:
+    """The advice rests on what was sent, and says what is missing."""
+    prefetch = {k: v for k, v in full_prefetch(MARIA).items() if k not in ("goals", "family")}
+    body = hook("patient-view", MARIA, prefetch=prefetch, **authorised(peer, access_token="expired"))
+    cards = check_cards(post("/fhir-twin-patient-view", body))
+    [gap] = [c for c in cards if c["source"]["topic"]["code"] == "incomplete-record"]
+    assert "FamilyMemberHistory" in gap["summary"]
+    assert "draft-plan" in {c["source"]["topic"]["code"] for c in cards}
+    prefetch["observations"]["link"] = [{"relation": "next", "url": "Observation?page=2"}]
+    part = authorised(peer, "patient/Patient.r patient/Goal.rs patient/FamilyMemberHistory.rs")
+    cut = hook("patient-view", MARIA, prefetch=prefetch, **part)
+    told = check_cards(post("/fhir-twin-patient-view", cut))
+    [gap] = [c for c in told if c["source"]["topic"]["code"] == "incomplete-record"]
+    assert "Observation" in gap["summary"]
+
+
 def test_another_patients_data_are_refused(post: Post, peer: Ehr) -> None:
     """SS-6, security.md 5.3 row 20, 41."""
     wrong = {**full_prefetch(ARTHUR), "patient": full_prefetch(MARIA)["patient"]}
