@@ -123,8 +123,8 @@ class Busy(TwinError):
 
     code, status = "throttled", 503
 
-    def __init__(self, message: str, *, retry_after: float = 5.0) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, retry_after: float = 5.0, issues: tuple[Issue, ...] = ()) -> None:
+        super().__init__(message, issues=issues)
         self.retry_after = retry_after
 
 
