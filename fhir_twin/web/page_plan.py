@@ -70,7 +70,8 @@ def write_plan(session: PageSession) -> Response:
     except TwinError as error:
         log.failure("page.write", error, code=error.code)
         return _review_page(session, seen, shown, f"Not written: {error.message}", error.status, error)
-    drop_decisions(session)
+    if not outcome.problem:
+        drop_decisions(session)
     again(session)  # the record is another one now
     log.event("page.written", accepted=_count(decisions, "accept"), declined=_count(decisions, "reject"))
     titles = [f"{r.title}: {r.action_words.removesuffix(' by you').lower()}" for r in mine(shown)]
@@ -113,10 +114,13 @@ def mine(shown: Review) -> list[ChangeRow]:
 def _written_page(session: PageSession, seen: Seen, outcome: Outcome, titles: list[str]) -> Response:
     written = [i for i in outcome.plan.items if i.action not in ("unchanged", "left-to-clinician")]
     decided = outcome.decisions.items if outcome.decisions else ()
-    issues = (*outcome.plan.issues, *(outcome.decisions.issues if outcome.decisions else ()))
+    told = outcome.decisions.issues if outcome.decisions else outcome.issues
+    issues = (*outcome.plan.issues, *told)
     care_plan = next((i.reference for i in outcome.plan.items if i.type == "CarePlan" and i.reference), "")
     return page(
         "written.html",
+        502 if outcome.problem else 200,
+        problem=outcome.problem,
         s=session,
         h=header(seen.run, seen.issues, session.withheld),
         written=written,

@@ -15,10 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from fhir_twin.errors import Conflict, Forbidden, Issue
+from fhir_twin import log
+from fhir_twin.errors import Conflict, Forbidden, Issue, TwinError
 from fhir_twin.fhir.decide import decided, decision_provenance, is_request_for, standalone
 from fhir_twin.fhir.identity import identity_of
 from fhir_twin.fhir.title import title_of
+from fhir_twin.fhir.withdraw import is_withdrawn
 from fhir_twin.fhir.write_context import WriteOptions
 from fhir_twin.model.chart import Proposal
 from fhir_twin.model.decision import Change, Decision
@@ -45,7 +47,8 @@ class Review:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Outcome:
-    """What was written: our plan, and the decisions on it. problem: why the decisions could not be (the plan is)."""
+    """What was written: our plan, and the decisions on it. problem: why the decisions were not (the plan was);
+    issues: of that."""
 
     plan: Written
     decisions: Written | None
@@ -117,7 +120,11 @@ def write(
     provenance = decision_provenance(
         [], session.user, datetime.now(UTC), organization=WriteOptions().organization
     )
-    return Outcome(plan, session.service.change(seen.patient, changes, provenance), "", plan.issues)
+    try:
+        return Outcome(plan, session.service.change(seen.patient, changes, provenance))
+    except TwinError as error:  # the drafts are there already: that must be said, too
+        log.failure("page.decisions", error, code=error.code)
+        return Outcome(plan, None, error.message, error.issues)
 
 
 def _decision_change(
@@ -139,14 +146,19 @@ def _change(decision: Decision, before: Iterable[Json], held: Iterable[Json], ru
     there = [r for r in held if is_request_for(r, decision.item)]
     if there:
         now = max(there, key=_generation)
-        # What we withdrew a moment ago because it was declined is taken as it was, with the clinician's reason.
-        old = next((r for r in before if r.get("id") == now.get("id")), now)
-        return _titled(decision, now, decided(old, decision, user, _now()))
+        return _titled(decision, now, decided(_as_it_was(now, before), decision, user, _now()))
     drafts = [e["resource"] for e in run.output.get("entry", [])]
     draft = next((r for r in drafts if is_request_for(r, decision.item)), None)
     if draft is None:
         raise Conflict("the plan has no such proposal any more; read the record anew")
     return _titled(decision, None, decided(standalone(draft), decision, user, _now()))
+
+
+def _as_it_was(now: Json, before: Iterable[Json]) -> Json:
+    """What we withdrew a moment ago, because it was declined, as it was before: the answer is the clinician's, with his
+    or her reason. Anything else as it is now: the draft that was just brought up to date is what was decided on."""
+    old = next((r for r in before if r.get("id") == now.get("id")), now)
+    return old if is_withdrawn(now) and not is_withdrawn(old) else now
 
 
 def _generation(resource: Json) -> int:

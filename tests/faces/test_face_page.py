@@ -349,6 +349,36 @@ def test_a_browser_is_told_soon_a_program_gets_the_page(slow: Flask) -> None:
     assert 'id="plan"' in page.get_data(as_text=True)
 
 
+def test_a_half_written_plan_is_said_and_the_decisions_stay(own_app: Flask) -> None:
+    """The drafts are there, the second step fails: nobody may believe that all of it was written."""
+    service = own_app.extensions["fhir-twin"]["service"]
+    real = service.sink
+
+    class Half:
+        write, preview, held = real.write, real.preview, real.held
+
+        def change(self, patient: str, changes: Any, provenance: Any) -> Any:
+            raise UpstreamTimeout("no answer within 60 s")
+
+    service.sink = Half()
+    page = Page(own_app.test_client(), stories()[4][0])
+    item = re.search(r'name="item" value="([^"]+)"', page.text)
+    assert item
+    page.post("decide", item=item[1], action="accept")
+    token = re.search(r'name="token" value="([^"]+)"', page.get("review").get_data(as_text=True))
+    assert token
+    answer = page.post("write", token=token[1])
+    assert answer.status_code == 502
+    assert "your decisions are not: no answer within 60 s" in answer.get_data(as_text=True)
+    service.sink = real
+    assert "not written yet" in page.get().get_data(as_text=True)
+    token = re.search(r'name="token" value="([^"]+)"', page.get("review").get_data(as_text=True))
+    assert token
+    done = page.post("write", token=token[1]).get_data(as_text=True)
+    assert "Written to the record" in done
+    assert "not written yet" not in page.get().get_data(as_text=True)
+
+
 def test_a_failure_is_tried_again_by_looking_again(own_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     source = own_app.extensions["fhir-twin"]["service"].source
 
