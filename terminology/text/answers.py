@@ -16,6 +16,8 @@ from terminology.text.snomed import SnomedLinks
 _METHODS = {"canonical": "exact", "repair": "retrieval", "history": "retrieval", "import": "lexicon"}
 _BY_SOURCE = {"lexicon": "lexicon", "map": "map", "site": "lexicon"}
 _SEVENTH = "STVWXYMOEH"  # the chapters whose codes carry 7th characters
+_UNSURE = ("retrieval", "repair", "import")
+_HARDLY, _NOTHING = 0.4, 0.3
 _SHOWN = 5  # candidates that are shown at least, where the heading has so many codes
 _MANY = 40
 _FALL = 8  # how fast the probability of lower candidates falls with their score
@@ -73,6 +75,12 @@ class Answers:
                 text, self.kind, "nothing similar in the vocabulary", self.release, span=span, steps=steps
             )
         probability = confidence(evidence(ranked, self.ranker.index), ranked.method, self.ranker.weights)
+        if ranked.covered < _HARDLY or (
+            len(ranked.tokens) == 1 and not ranked.headed and ranked.method in _UNSURE
+        ):
+            probability = min(
+                probability, _NOTHING
+            )  # most of it unknown, or one word that names no problem by itself
         candidates = self._candidates(ranked, probability)
         steps = (*steps, f"matched: {candidates[0].matched}")
         if probability < self.ranker.weights.abstain:

@@ -18,6 +18,7 @@ _PRESUMED = (
     ("I10", "N18", "I12.9"),
     ("I10", "I50", "I11.0"),
 )
+_MOST = 200  # different codes of one text that are held against each other
 # Hypertension with both heart failure and chronic kidney disease is one code (I.C.9.a.3).
 _BOTH = {frozenset(("I11.0", "I12.9")): "I13.0", frozenset(("I11.0", "I12.0")): "I13.2"}
 
@@ -25,24 +26,24 @@ _BOTH = {frozenset(("I11.0", "I12.9")): "I13.0", frozenset(("I11.0", "I12.0")): 
 def checked(decisions: tuple[CodingDecision, ...], notes: Notes, codes: Codes) -> tuple[CodingDecision, ...]:
     """The same decisions; `details` of those in conflict or in a presumed combination say so. Nothing is replaced."""
     present = [(i, _icd(d)) for i, d in enumerate(decisions) if d.assertion == "present" and _icd(d)]
-    if len(present) < 2:
+    said = list(dict.fromkeys(code for _, code in present))  # a note may say the same thousands of times
+    if len(said) < 2:
         return decisions
-    extra: dict[int, list[tuple[str, str]]] = {}
-    for place, code in present:
-        line = [codes.code[n] for n in (codes.number[code], *codes.ancestors(codes.number[code]))]
-        for _, other in present:
-            if other == code:
-                continue
-            if notes.excludes(line, other):
-                extra.setdefault(place, []).append(("conflict", f"{code} excludes1 {other}"))
-        for target, others in _presumed(code, [o for _, o in present if o != code]):
-            if target in codes.number:
-                said = f"{target} is presumed with {' and '.join(others)}"
-                extra.setdefault(place, []).append(("combination", said))
+    extra = {code: _about(code, [o for o in said if o != code], notes, codes) for code in said[:_MOST]}
+    places = {i: extra[code] for i, code in present if extra.get(code)}
     return tuple(
-        replace(d, details=(*d.details, *dict.fromkeys(extra[i]))) if i in extra else d
-        for i, d in enumerate(decisions)
+        replace(d, details=(*d.details, *places[i])) if i in places else d for i, d in enumerate(decisions)
     )
+
+
+def _about(code: str, others: list[str], notes: Notes, codes: Codes) -> tuple[tuple[str, str], ...]:
+    """Conflicts of `code` with others of its text, and the combinations that they presume."""
+    line = [codes.code[n] for n in (codes.number[code], *codes.ancestors(codes.number[code]))]
+    found = [("conflict", f"{code} excludes1 {other}") for other in others if notes.excludes(line, other)]
+    for target, with_ in _presumed(code, others):
+        if target in codes.number:
+            found.append(("combination", f"{target} is presumed with {' and '.join(with_)}"))
+    return tuple(dict.fromkeys(found))
 
 
 def _presumed(code: str, others: list[str]) -> list[tuple[str, list[str]]]:

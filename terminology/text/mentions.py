@@ -28,6 +28,7 @@ _PROSE_WORDS = frozenset(
     )
 )  # fmt: skip
 _MAX_LIST_ITEM = 10
+_LONGEST_SENTENCE = 400  # tokens; text without a full stop is cut, so that scopes stay bounded
 _SPLITTERS = frozenset(("and", "&", "+"))
 _CAUSES = frozenset(("2/2", "d/t", "b/c", "2/t"))
 _WITH = frozenset(("with", "w/", "w", "c"))
@@ -61,6 +62,9 @@ def sentences(same: str, tokens: Sequence[Token]) -> list[Sentence]:
                 place += 1
             if index > first:
                 found.append(Sentence(first, index, _is_prose(tokens[first:index])))
+            first = index
+        elif index - first >= _LONGEST_SENTENCE:
+            found.append(Sentence(first, index, _is_prose(tokens[first:index])))
             first = index
     if first < len(tokens):
         found.append(Sentence(first, len(tokens), _is_prose(tokens[first:])))

@@ -100,3 +100,18 @@ def test_a_word_spelled_right_is_not_repaired(coder: TextCoder) -> None:
 def test_parts_and_tests_are_not_sure(coder: TextCoder) -> None:
     for text in ("bile duct", "upper lobe", "janus kinase", "blood-brain barrier", "range of motion"):
         assert coder.code(text).confidence < 0.9, text
+
+
+def test_thousands_of_mentions_in_one_sentence_are_bounded(coder: TextCoder) -> None:
+    found = coder.code_all(
+        "1. asthma 2. gout " * 2000
+    )  # no full stop, no line end: once looked at pair by pair
+    assert len(found) >= 4000
+    assert {d.chosen[0].code for d in found if d.chosen} == {"J45.909", "M10.9"}
+
+
+@pytest.mark.parametrize(
+    "text", ["singer", "jzzt gtcx nnmz peneje", "teacher truck", "invoice monday", "asdf qwer zxcv"]
+)
+def test_noise_is_not_coded(coder: TextCoder, text: str) -> None:
+    assert coder.code(text).abstained
