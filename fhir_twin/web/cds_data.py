@@ -179,8 +179,8 @@ def _take(found: _Sent, type_: str, bundle: Resource, patient: str, base: str) -
         found.partial.add(type_)
 
 
-def _as_sent(call: HookCall, sent: _Sent, wanted: list[str], why: str = NOT_SENT) -> Gathered:
-    """Prefetch alone. why: what is said of the types that were not sent."""
+def _as_sent(call: HookCall, sent: _Sent, wanted: list[str], why: str = "") -> Gathered:
+    """Prefetch alone. why: fetching the types that were not sent was tried, and failed so."""
     if sent.patient is None:
         raise DataMissing("the Patient was not prefetched, and this call gives no access to fetch it")
     rows = []
@@ -189,7 +189,7 @@ def _as_sent(call: HookCall, sent: _Sent, wanted: list[str], why: str = NOT_SENT
             note = "only the first page was prefetched"
             rows.append(Completeness(type_, len(sent.own[type_]), None, "short", note))
         elif type_ in wanted:
-            rows.append(Completeness(type_, 0, None, "not-asked", why))
+            rows.append(Completeness(type_, 0, None, "failed" if why else "not-asked", why or NOT_SENT))
         else:
             rows.append(Completeness(type_, len(sent.own.get(type_, ())), None, "unknown", "as prefetched"))
     record = Record(own=dict(sent.own), others=dict(sent.others))

@@ -502,6 +502,10 @@ def test_what_was_prefetched_stands_when_the_rest_cannot_be_fetched(post: Post, 
     cards = check_cards(post("/fhir-twin-patient-view", body))
     [gap] = [c for c in cards if c["source"]["topic"]["code"] == "incomplete-record"]
     assert "FamilyMemberHistory" in gap["summary"]
+    assert gap["indicator"] == "warning", "it was tried, and failed"
+    quiet = check_cards(post("/fhir-twin-patient-view", hook("patient-view", MARIA, prefetch=prefetch)))
+    [never_sent] = [c for c in quiet if c["source"]["topic"]["code"] == "incomplete-record"]
+    assert never_sent["indicator"] == "info"
     assert "draft-plan" in {c["source"]["topic"]["code"] for c in cards}
     prefetch["observations"]["link"] = [{"relation": "next", "url": "Observation?page=2"}]
     part = authorised(peer, "patient/Patient.r patient/Goal.rs patient/FamilyMemberHistory.rs")
