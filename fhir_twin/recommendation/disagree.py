@@ -10,9 +10,11 @@ from fhir_twin.model.coded import CodedMedication
 from fhir_twin.model.plan import Finding, Reason, Recommendation
 from fhir_twin.recommendation.case import Case
 from fhir_twin.recommendation.goals import Contrast, contrasts
+from fhir_twin.recommendation.orders import dangers
 from fhir_twin.recommendation.sentence import bare, capital
 from fhir_twin.recommendation.two_models import two_models
 
+PLANS = ("plan", "proposal")
 LATE = timedelta(days=45)  # after the supply's end: a late refill is no news
 LONG = timedelta(days=365)  # a disease older than this has had time for its treatment
 WORDS_AGAINST_CODE = (
@@ -23,7 +25,14 @@ WORDS_AGAINST_CODE = (
 
 
 def disagreements(proposals: tuple[Recommendation, ...], case: Case) -> tuple[Finding, ...]:
-    return (*_goals(case), *two_models(case), *_supply(case), *_words(case), *_practice(proposals, case))
+    return (
+        *_goals(case),
+        *_planned(case),
+        *two_models(case),
+        *_supply(case),
+        *_words(case),
+        *_practice(proposals, case),
+    )
 
 
 def _goals(case: Case) -> tuple[Finding, ...]:
@@ -57,6 +66,35 @@ def _goal(c: Contrast, case: Case) -> Finding:
         sides=(Reason(f"record: {mine}", (c.source,)), Reason(f"guideline: {theirs}. {c.why}".strip())),
         sensitivity=hangs,
     )
+
+
+def _planned(case: Case) -> tuple[Finding, ...]:
+    """A clinician's plan or draft order of a drug that a safety rule speaks strictly against."""
+    found: dict[str, Finding] = {}
+    for order in sorted(case.coded.medications, key=lambda m: m.medication.source):
+        given = order.medication
+        open_plan = given.intent in PLANS and given.status in ("active", "draft", "on-hold")
+        unmeant = given.current or "do-not-perform" in given.flags
+        if unmeant or not (open_plan or given.status == "draft"):
+            continue
+        name = " with ".join(order.ingredients)
+        for hit in dangers(order, case):
+            finding = Finding(
+                key=f"planned-{name.replace(' ', '-')}-{hit.rule.split(':')[0]}",
+                code=hit.code,
+                severity=hit.severity,
+                text=f"Planned, not taken yet: {name}. {hit.reason}",
+                sources=(given.source, *hit.sources),
+                check=hit.action or "Reconsider the order.",
+                citation=hit.evidence[0].citation(hit.rule) if hit.evidence else None,
+                sides=(
+                    Reason(f"order: {given.intent or given.status}", (given.source,)),
+                    Reason(hit.reason, hit.sources),
+                ),
+                sensitivity=hit.hangs,
+            )
+            found.setdefault(finding.key, finding)
+    return tuple(found.values())
 
 
 def _supply(case: Case) -> tuple[Finding, ...]:

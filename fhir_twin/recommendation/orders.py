@@ -36,6 +36,14 @@ def judge_orders(case: Case, drafts: tuple[CodedMedication, ...], plan: Plan) ->
     return tuple(remarks)
 
 
+def dangers(order: CodedMedication, case: Case) -> tuple[Hit, ...]:
+    """What speaks strictly against an order that is planned but not taken yet."""
+    names = order.classes | frozenset(order.ingredients)
+    others, together = _views(order, (order,), case)
+    found = _hits(order, names, others, together, case) if names else ()
+    return tuple(hit for hit in found if hit.level == "stop")
+
+
 def _judge(
     draft: CodedMedication, drafts: tuple[CodedMedication, ...], case: Case, plan: Plan
 ) -> Iterator[OrderRemark]:

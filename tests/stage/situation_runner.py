@@ -18,6 +18,7 @@ A situation tells the patient in the words of our keys:
     race = "White"
     wishes = ["no injections"]      answers to LOINC 75773-2
     goals = [{ text = "...", loinc = "4548-4", below = 8, unit = "%" }]
+    planned = ["ibuprofen 1200"]    a clinician's plan, not taken yet
     dispensed = ["lisinopril 200"]  ingredient and days since its last supply (30 days each) was handed out
     expect = { propose = [], absent = [], stop = [], reject = [], ask = [], find = [], no_find = [], goal = {} }
 """
@@ -138,6 +139,7 @@ def coded_chart(row: dict[str, Any]) -> CodedChart:
         medications=(
             *(_drug(i, text) for i, text in enumerate(row.get("drugs", ()))),
             *(_dispense(i, text) for i, text in enumerate(row.get("dispensed", ()))),
+            *(_planned(i, text) for i, text in enumerate(row.get("planned", ()))),
         ),
         allergies=tuple(_allergy(i, text) for i, text in enumerate(row.get("allergies", ()))),
         measurements=(
@@ -220,6 +222,14 @@ def _dispense(index: int, text: str) -> CodedMedication:
         drug.medication, source=f"MedicationDispense/{index}", status="completed", current=end > AS_OF, start=start,
         end=end, flags=("dispensed",),
     )  # fmt: skip
+    return replace(drug, medication=entry)
+
+
+def _planned(index: int, text: str) -> CodedMedication:
+    drug = _drug(index, text)
+    entry = replace(
+        drug.medication, source=f"MedicationRequest/planned-{index}", intent="plan", current=False
+    )
     return replace(drug, medication=entry)
 
 
