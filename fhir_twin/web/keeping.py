@@ -127,6 +127,17 @@ class Keeper:
         return float(min(now + idle + 60, self._ends))
 
 
+def as_text(resource: dict[str, Any]) -> str:
+    """A resource as JSON text with its digits, to be kept."""
+    return orjson.dumps(resource, default=_plain).decode()
+
+
+def from_text(text: str) -> dict[str, Any]:
+    """The same resource again, decimals with their digits."""
+    found: dict[str, Any] = parse_json(text, what="kept resource")
+    return found
+
+
 def pack(fetched: Fetched, as_of: datetime) -> str:
     """The record as text: JSON with its digits, compressed."""
     value = {

@@ -13,8 +13,7 @@ from fhir_twin.fhir import decide as d
 from fhir_twin.fhir.title import title_of
 from fhir_twin.fhir.write_context import WriteOptions
 from fhir_twin.model.decision import Change
-from fhir_twin.model.plain import to_plain
-from fhir_twin.web.keeping import Keeper
+from fhir_twin.web.keeping import Keeper, as_text, from_text
 from fhir_twin.web.page_state import ready
 from fhir_twin.web.pages import blueprint, page
 from fhir_twin.web.session import PageSession, session_page
@@ -77,7 +76,7 @@ def set_preferences(session: PageSession) -> Response:
 
 
 def _kept(session: PageSession, changes: list[tuple[str, Json]]) -> Response:
-    value = [{"source": source, "after": to_plain(after)} for source, after in changes]
+    value = [{"source": source, "after": as_text(after)} for source, after in changes]
     Keeper(session).edit(lambda edits: {**edits, "record": value})
     return redirect(url_for("pages.review_goals"), 303)  # type: ignore[return-value]
 
@@ -124,7 +123,7 @@ def _changes(session: PageSession, seen: Seen) -> list[Change]:
     for one in Keeper(session).edits().get("record", []):
         before = _held(seen.bundle, one["source"]) if one["source"] else None
         action = "update" if before is not None else "create"
-        after = one["after"]
+        after = from_text(one["after"])
         found.append(Change(after["resourceType"], title_of(after), action, before, after))
     return found
 

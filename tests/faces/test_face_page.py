@@ -22,7 +22,7 @@ from fhir_twin.sandbox.stories import load_bundles, stories
 from fhir_twin.settings import load_settings
 from fhir_twin.transport.pull import Fetched
 from fhir_twin.web import create_app, viewing
-from fhir_twin.web.keeping import pack, unpack
+from fhir_twin.web.keeping import as_text, from_text, pack, unpack
 from fhir_twin.web.page_twin import from_card
 from fhir_twin.web.session import PageSession
 from fhir_twin.web.views.twin import biomarker_cards
@@ -266,6 +266,16 @@ def test_a_record_keeps_its_digits() -> None:
     assert str(found.fetched.bundle["entry"][0]["resource"]["value"]) == "1.10"
     assert found.fetched.completeness == (row,)
     assert found.as_of == time_of()
+
+
+def test_a_changed_goal_keeps_the_digits_that_it_had() -> None:
+    goal = {
+        "resourceType": "Goal",
+        "target": [{"detailQuantity": {"value": Decimal("7.10")}}],
+        "n": Decimal("1E-30"),
+    }
+    assert from_text(as_text(goal)) == goal
+    assert '"value":7.10' in as_text(goal)
 
 
 def time_of() -> Any:
