@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fhir_twin.cli import add_settings
-from fhir_twin.cli.population import date_of, needed
+from fhir_twin.cli.population_run import date_of, needed
 from fhir_twin.settings import load_settings
 from fhir_twin.wiring import open_knowledge
 

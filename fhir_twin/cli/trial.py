@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import mappings
 from fhir_twin.cli import add_settings
-from fhir_twin.cli.population import SETTINGS, needed
+from fhir_twin.cli.population_run import SETTINGS, needed
 from fhir_twin.errors import InvalidInput
 from fhir_twin.model.plain import to_plain
 from fhir_twin.settings import Settings, load_settings
