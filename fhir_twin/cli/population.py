@@ -25,7 +25,7 @@ WRITE_SETTINGS = ("store", "tenant", "queue_depth", "queue_free", "lease", "log_
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _run_arguments(
+    run_arguments(
         actions.add_parser("run", help="NDJSON in, twins, risks, proposals and gaps as Parquet out")
     )
     _worklist_arguments(actions.add_parser("worklist", help="who gains most from the best next action"))
