@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fhir_twin import log
 from fhir_twin.cli import add_settings
-from fhir_twin.cli.population_run import needed
+from fhir_twin.cli.population_run import needed, run_arguments
 from fhir_twin.cli.population_run import run as run_population
 from fhir_twin.errors import InvalidInput
 from fhir_twin.model.plain import to_plain
