@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -90,8 +91,11 @@ class Chromium:
     def wait(self, until: Callable[[], Any], words: str, seconds: float = 20.0) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if until():
-                return
+            try:
+                if until():
+                    return
+            except (StaleElementReferenceException, NoSuchElementException):
+                continue  # the page was just leaving for another one
             time.sleep(0.05)
         raise AssertionError(words)
 
