@@ -8,6 +8,7 @@ socket, so that a sender only ever knows one address.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -30,6 +31,8 @@ def main() -> None:
     service = open_service(settings, load_knowledge())
     warm(service.knowledge)
     limits_of(service.knowledge)  # as all that a worker needs and a kill should not have to wait for
+    gc.collect()
+    gc.freeze()  # a fork need not copy what it only looks at
     import waitress  # loaded before the forks
 
     from fhir_twin.web import create_app
