@@ -168,8 +168,8 @@ def _reason(data: bytes) -> str:
     except RecursionError:
         return "nested too deep"
     except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    return "not one JSON object" if data.rstrip()[-1:] in (b"}", b"]") else "not JSON: cut short"
+        return "not one JSON object" if data.rstrip()[-1:] in (b"}", b"]") else "not JSON: cut short"
+    return "not a resource"
 
 
 def _write(columns: list[Columns], out: Path) -> None:
