@@ -36,9 +36,10 @@ from fhir_twin.transport.patient_locks import PatientLocks
 from fhir_twin.transport.plan_answer import Placed, judge
 from fhir_twin.transport.plan_held import HeldReader
 from fhir_twin.transport.plan_mend import LABEL_ISSUE, Mender, label_fault
+from fhir_twin.transport.plan_offer import offers, updates
 from fhir_twin.transport.plan_seal import seal_what_changed
 from fhir_twin.transport.plan_single import SingleWrites
-from fhir_twin.transport.protocols import Capability, FhirServer, Resource
+from fhir_twin.transport.protocols import FhirServer, Resource
 
 
 class PlanWriter:
@@ -75,7 +76,7 @@ class PlanWriter:
     def held(self, patient: str) -> list[Resource]:
         """All that the server holds of ours for this patient, newest version."""
         reader = HeldReader(self._server, self._server.capability())
-        types = [t for t in WRITE_ORDER if t != "Device" and _offers(self._server.capability(), t)]
+        types = [t for t in WRITE_ORDER if t != "Device" and offers(self._server.capability(), t)]
         return reader.read(patient, types)
 
     def change(self, patient: str, changes: Sequence[Change], provenance: Resource | None) -> Written:
@@ -185,8 +186,8 @@ class _Writing:
     def _fit(self, bundle: Resource) -> tuple[Mode, Resource]:
         mode: Mode = "transaction" if self._capability.supports_system("transaction") else "single"
         has_plan = any(e["resource"]["resourceType"] == "CarePlan" for e in bundle.get("entry", []))
-        if has_plan and not _offers(self._capability, "CarePlan"):
-            if not _offers(self._capability, "DocumentReference"):
+        if has_plan and not offers(self._capability, "CarePlan"):
+            if not offers(self._capability, "DocumentReference"):
                 raise NotSupported(
                     "this server lets us write neither CarePlan nor DocumentReference: show the plan as a card "
                     "(CDS Hooks, fhir-twin serve) or export it (fhir-twin run --out DIR)"
@@ -194,7 +195,7 @@ class _Writing:
             text = "the server takes no CarePlan; the plan is written as a document"
             self._issues.append(Issue("warning", "not-supported", text, "CarePlan", "write"))
             return "document", as_document(bundle, self._server.base)
-        fitted, dropped, no_provenance = without_types(bundle, lambda t: _offers(self._capability, t))
+        fitted, dropped, no_provenance = without_types(bundle, lambda t: offers(self._capability, t))
         note = "the server does not take this type; its content is in the plan's narrative"
         self._dropped = [WrittenItem(i.type, i.value, "dropped", "", note) for i in dropped]
         lacking = {i.type for i in dropped} | ({"Provenance"} if no_provenance else set())
@@ -203,7 +204,7 @@ class _Writing:
         return mode, fitted
 
     def _reconcile(self) -> Reconciliation:
-        types = [t for t in WRITE_ORDER if t not in self._left_out and _offers(self._capability, t)]
+        types = [t for t in WRITE_ORDER if t not in self._left_out and offers(self._capability, t)]
         if self._mode == "document":
             types = ["DocumentReference"]
         held = self._reader.read(self._patient, types, self._device)
@@ -214,7 +215,7 @@ class _Writing:
             self._leave_out(
                 closed, "the server does not let us search this type, so nothing of it is written"
             )
-        fixed = {t for t in ("DocumentReference",) if not _updates(self._capability, t)}
+        fixed = {t for t in ("DocumentReference",) if not updates(self._capability, t)}
         return reconcile(self._desired, held, base=self._server.base, fixed=fixed)
 
     @property
@@ -267,23 +268,6 @@ def _labelled(change: Change) -> Change:
     """With the label that this server knows (decision 0023)."""
     fitted = with_label({"entry": [{"resource": change.after}]}, "DEVAST")["entry"][0]["resource"]
     return replace(change, after=fitted)
-
-
-def _lists_nothing(capability: Capability) -> bool:
-    """A statement that lists no types rules none out."""
-    return not any(r.get("resource") for r in capability.raw.get("rest") or [])
-
-
-def _updates(capability: Capability, type_: str) -> bool:
-    return _lists_nothing(capability) or capability.supports(type_, "update")
-
-
-def _offers(capability: Capability, type_: str) -> bool:
-    """Whether we can keep resources of this type there: find, create and update them. Provenance is only ever
-    created; documents may be replaced instead of updated, as some vendors demand (interop.md E8)."""
-    needed = {"Provenance": ("create",), "DocumentReference": ("create", "search-type")}
-    asked = needed.get(type_, ("create", "update", "search-type"))
-    return _lists_nothing(capability) or all(capability.supports(type_, how) for how in asked)
 
 
 def _check_addressee(bundle: Resource, patient: str, base: str) -> None:
