@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from fhir_twin.population.bucket import knowledge_of
+from fhir_twin.population.bucket import Site, knowledge_of
 from fhir_twin.population.ranges import cut, list_inputs
 from fhir_twin.population.shred import bucket_of, rows
 from fhir_twin.population.stage import Rows, twin_stage
@@ -111,7 +111,7 @@ def reading(files: list[Path], resources: int) -> None:
 
 def stage(people: int) -> None:
     """8 biomarkers, 20 visits, 40 % of values missing; one core (CPU time of this process)."""
-    known = knowledge_of("", "").biomarkers
+    known = knowledge_of(Site()).biomarkers
     keys = ("sbp", "dbp", "ldl", "hdl", "total-cholesterol", "hba1c", "egfr", "bmi")
     typical = np.array([128.0, 78, 120, 52, 200, 5.6, 85, 28])
     rng = np.random.default_rng(1)
@@ -190,13 +190,13 @@ def main() -> None:
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     made = write_cohort(
-        folder / "cohort", knowledge_of("", ""), patients=chosen.patients, seed=1, end=date(2026, 10, 1)
+        folder / "cohort", knowledge_of(Site()), patients=chosen.patients, seed=1, end=date(2026, 10, 1)
     )
     files = list_inputs(folder / "cohort")
     reading(files, sum(made.counts.values()))
     memory(files)
     stage(chosen.people)
-    write_cohort(folder / "small", knowledge_of("", ""), patients=chosen.run, seed=2, end=date(2026, 10, 1))
+    write_cohort(folder / "small", knowledge_of(Site()), patients=chosen.run, seed=2, end=date(2026, 10, 1))
     workers(folder / "small")
     shutil.rmtree(folder)
     print(f"peak memory of this script {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")

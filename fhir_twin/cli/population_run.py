@@ -16,13 +16,15 @@ from fhir_twin import log
 from fhir_twin.cli import add_settings
 from fhir_twin.errors import InvalidInput, NotSupported
 from fhir_twin.model.plain import to_plain
-from fhir_twin.settings import load_settings
+from fhir_twin.settings import Settings, load_settings
+from fhir_twin.wiring import release_folder
 
 if TYPE_CHECKING:
+    from fhir_twin.population.bucket import Site
     from fhir_twin.population.executors import Executor
     from fhir_twin.population.run import Progress
 
-SETTINGS = ("knowledge", "cache", "log_level")
+SETTINGS = ("knowledge", "cache", "terminology", "log_level")
 BULK_SETTINGS = ("token", "token_file", "basic_auth", "ca_bundle", "servers_file", "key_folder")
 EXTRA = "population runs need more packages: pip install 'fhir-twin[population]'"
 
@@ -95,14 +97,13 @@ def run(arguments: argparse.Namespace) -> int:
     if index and index >= end.isoformat():
         raise InvalidInput("--index must lie before --as-of")
     one_thread()
-    overlay, cache = (str(settings.path(n) or "") for n in ("knowledge", "cache"))
+    site = site_of(settings)
     summary = run_population(
         source,
         arguments.out,
         Task(end.isoformat(), index),
         _executor(arguments.engine, arguments.workers),
-        overlay=overlay,
-        cache=cache,
+        site=site,
         buckets=arguments.buckets,
         keep_shards=arguments.keep_shards,
         progress=_progress,
@@ -120,6 +121,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{summary.passed:,} resources of types that the twin does not read were passed over")
     print(f"digest {summary.digest}")
     return 0
+
+
+def site_of(settings: Settings) -> Site:
+    """Where this site's knowledge is, as words that other processes can be told."""
+    from fhir_twin.population.bucket import Site
+
+    folders = (settings.path("knowledge"), settings.path("cache"), release_folder(settings))
+    return Site(*(str(f or "") for f in folders))
 
 
 def _source(arguments: argparse.Namespace) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import mappings
 from fhir_twin.cli import add_settings
-from fhir_twin.cli.population_run import SETTINGS, needed
+from fhir_twin.cli.population_run import SETTINGS, needed, site_of
 from fhir_twin.errors import InvalidInput
 from fhir_twin.model.plain import to_plain
 from fhir_twin.settings import Settings, load_settings
@@ -116,9 +116,9 @@ def _trial(
                 flush=True,
             )
 
-    overlay, cache = (str(settings.path(n) or "") for n in ("knowledge", "cache"))
+    site = site_of(settings)
     pool = LocalPool(arguments.workers) if arguments.workers > 1 else InProcess()
-    result = run_trial(arguments.cohort, protocol, pool, overlay=overlay, cache=cache, progress=progress)
+    result = run_trial(arguments.cohort, protocol, pool, site=site, progress=progress)
     _save(arguments, trial_html(result, [("knowledge", knowledge.version)]), result)
     print(
         f"{result.screened:,} screened, {result.eligible:,} eligible, "

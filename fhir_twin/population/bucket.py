@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache as once
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,6 +22,19 @@ from fhir_twin.population.shred import Whole, read_bucket
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where a site's knowledge is ("" = only ours, default places): its overlay, the cache of built indexes, imported
+    terminology releases."""
+
+    overlay: str = ""
+    cache: str = ""
+    releases: str = ""
+
+
+OURS = Site()
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
     """One piece of work: bucket `number` of `buckets`, the shredded files, where the results go."""
 
@@ -30,8 +43,7 @@ class Bucket:
     shards: tuple[str, ...]
     out: str
     task: Task
-    overlay: str = ""
-    cache: str = ""
+    site: Site = OURS
 
     @property
     def receipt(self) -> Path:
@@ -53,17 +65,18 @@ class Done:
     digest: str
 
 
-@cache
-def knowledge_of(overlay: str, cache_folder: str) -> Knowledge:
+@once
+def knowledge_of(site: Site) -> Knowledge:
     """Loaded once per worker process."""
-    return load_knowledge(Path(overlay) if overlay else None, Path(cache_folder) if cache_folder else None)
+    overlay, cache, releases = (Path(f) if f else None for f in (site.overlay, site.cache, site.releases))
+    return load_knowledge(overlay, cache, releases)
 
 
 def twins(work: Bucket) -> Done:
     """All patients of the bucket. Doing it again gives the same files."""
     if work.receipt.exists():
         return Done(**json.loads(work.receipt.read_text("utf-8")))
-    knowledge = knowledge_of(work.overlay, work.cache)
+    knowledge = knowledge_of(work.site)
     shared = {key: line for _, _, key, line in _rows(work.shards, work.buckets)}
     rows, states, digests, faults = tables.empty(), dict[str, int](), [], 0
     for patient, lines in grouped(work.shards, work.number):
@@ -130,4 +143,4 @@ def _needed(resources: Sequence[Resource], shared: dict[str, bytes]) -> list[Res
     return found
 
 
-__all__ = ["Bucket", "Done", "grouped", "knowledge_of", "twins"]
+__all__ = ["Bucket", "Done", "Site", "grouped", "knowledge_of", "twins"]

@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 
 from fhir_twin.errors import Conflict
-from fhir_twin.population.bucket import Bucket, Done, knowledge_of, twins
+from fhir_twin.population.bucket import OURS, Bucket, Done, Site, knowledge_of, twins
 from fhir_twin.population.executors import Executor
 from fhir_twin.population.person import Task
 from fhir_twin.population.ranges import SIZE, Range, cut, list_inputs
@@ -80,8 +80,7 @@ def run_population(
     task: Task,
     executor: Executor,
     *,
-    overlay: str = "",
-    cache: str = "",
+    site: Site = OURS,
     range_bytes: int = SIZE,
     buckets: int = 0,
     keep_shards: bool = False,
@@ -93,16 +92,14 @@ def run_population(
     files = list_inputs(source)
     total = sum(p.stat().st_size for p in files)
     count = buckets or min(max(-(-total // BUCKET_BYTES), 4), MOST_BUCKETS)
-    manifest = _manifest(files, task, knowledge_of(overlay, cache).version, count)
+    manifest = _manifest(files, task, knowledge_of(site).version, count)
     _claim(out, manifest)
     shreds = [
         Shred(part, count, str(out / "shards" / f"{n:06d}.arrow"))
         for n, part in enumerate(cut(files, range_bytes))
     ]
     (out / "shards").mkdir(exist_ok=True)
-    work = [
-        Bucket(n, count, tuple(s.out for s in shreds), str(out), task, overlay, cache) for n in range(count)
-    ]
+    work = [Bucket(n, count, tuple(s.out for s in shreds), str(out), task, site) for n in range(count)]
     todo = [b for b in work if not b.receipt.exists()]
     if todo or not (out / "read.json").exists():
         _pass_one(shreds, executor, out, began, progress)

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from fhir_twin.fhir.parse import parse_json
 from fhir_twin.population import tables
-from fhir_twin.population.bucket import knowledge_of
+from fhir_twin.population.bucket import OURS, Site, knowledge_of
 from fhir_twin.population.person import Task, person
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class SparkExecutor:
         yield from context.parallelize(list(tasks), len(tasks)).map(function).collect()
 
 
-def twins_of(table: DataFrame, task: Task, result: str, *, overlay: str = "", cache: str = "") -> DataFrame:
+def twins_of(table: DataFrame, task: Task, result: str, site: Site = OURS) -> DataFrame:
     """Rows of one result table (`tables.TABLES`) for a table with columns `patient` and `resource` (FHIR JSON text).
 
     The table is brought together by patient; the resources of one patient may come in any order. Raises KeyError for an
@@ -62,7 +62,7 @@ def twins_of(table: DataFrame, task: Task, result: str, *, overlay: str = "", ca
     schema = tables.TABLES[result]
 
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        knowledge = knowledge_of(overlay, cache)
+        knowledge = knowledge_of(site)
         for batch in batches:
             for patient, lines in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
                 resources = [_resource(line) for line in sorted(lines)]

@@ -24,7 +24,7 @@ from fhir_twin.fhir.read import read_chart
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.scenario import CONTINUE, Scenario, Trajectory
 from fhir_twin.model.twin import Z80, Twin
-from fhir_twin.population.bucket import grouped, knowledge_of
+from fhir_twin.population.bucket import OURS, Site, grouped, knowledge_of
 from fhir_twin.population.person import Task
 from fhir_twin.population.shred import Whole
 from fhir_twin.population.trial_protocol import Eligibility, Protocol
@@ -51,8 +51,7 @@ class ArmWork:
     out: str
     task: Task
     protocol: Protocol
-    overlay: str = ""
-    cache: str = ""
+    site: Site = OURS
 
     @property
     def path(self) -> Path:
@@ -69,7 +68,7 @@ class ArmsDone:
 
 def arms(work: ArmWork) -> ArmsDone:
     """Forecasts of all eligible people of a bucket. usable: those for whom the primary endpoint can be told."""
-    knowledge = knowledge_of(work.overlay, work.cache)
+    knowledge = knowledge_of(work.site)
     rows: list[tuple[Any, ...]] = []
     screened = eligible = usable = 0
     for patient, lines in grouped(work.shards, work.number):

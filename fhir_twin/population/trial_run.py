@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from fhir_twin.errors import InvalidInput, NotEnoughData
+from fhir_twin.population.bucket import OURS, Site
 from fhir_twin.population.executors import Executor
 from fhir_twin.population.person import Task
 from fhir_twin.population.trial_arms import ArmsDone, ArmWork, arms
@@ -47,13 +48,12 @@ def run_trial(
     protocol: Protocol,
     executor: Executor,
     *,
-    overlay: str = "",
-    cache: str = "",
+    site: Site = OURS,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrialResult:
     """cohort: the folder of a population run made with --keep-shards. Raises InvalidInput when it is none, and
     NotEnoughData when fewer than 20 people are eligible and usable."""
-    work = _work(cohort, protocol, overlay, cache)
+    work = _work(cohort, protocol, site)
     done: list[ArmsDone] = []
     for answer in executor.map(arms, work):
         done.append(answer)
@@ -72,7 +72,7 @@ def run_trial(
     return TrialResult(protocol, screened, eligible, usable, tuple(events), tuple(means), tuple(notes))
 
 
-def _work(cohort: Path, protocol: Protocol, overlay: str, cache: str) -> list[ArmWork]:
+def _work(cohort: Path, protocol: Protocol, site: Site) -> list[ArmWork]:
     path = cohort / "manifest.json"
     if not path.exists():
         raise InvalidInput("the cohort is no folder of a population run")
@@ -84,7 +84,7 @@ def _work(cohort: Path, protocol: Protocol, overlay: str, cache: str) -> list[Ar
         )
     task = Task(**manifest["task"])
     out = str(cohort / "trials" / protocol.key)
-    return [ArmWork(n, shards, out, task, protocol, overlay, cache) for n in range(int(manifest["buckets"]))]
+    return [ArmWork(n, shards, out, task, protocol, site) for n in range(int(manifest["buckets"]))]
 
 
 def _results(table: pa.Table, protocol: Protocol) -> tuple[list[EventResult], list[MeanResult], list[str]]:

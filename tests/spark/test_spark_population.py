@@ -21,7 +21,7 @@ pytestmark = [
     ),
 ]
 
-from fhir_twin.population.bucket import knowledge_of  # noqa: E402
+from fhir_twin.population.bucket import Site, knowledge_of  # noqa: E402
 from fhir_twin.population.executors import InProcess  # noqa: E402
 from fhir_twin.population.person import Task  # noqa: E402
 from fhir_twin.population.results import Results  # noqa: E402
@@ -34,7 +34,7 @@ TASK = Task("2026-10-01", residuals=False)
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("spark") / "export"
-    write_cohort(out, knowledge_of("", ""), patients=8, seed=3, end=date(2026, 10, 1), years=2.0)
+    write_cohort(out, knowledge_of(Site()), patients=8, seed=3, end=date(2026, 10, 1), years=2.0)
     return out
 
 

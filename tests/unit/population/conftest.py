@@ -12,7 +12,7 @@ pytest.importorskip("duckdb", reason="needs the extra: pip install 'fhir-twin[po
 from population_cohort import END, PEOPLE, Ran
 
 from fhir_twin.knowledge import Knowledge
-from fhir_twin.population.bucket import knowledge_of
+from fhir_twin.population.bucket import Site, knowledge_of
 from fhir_twin.population.executors import InProcess
 from fhir_twin.population.person import Task
 from fhir_twin.population.run import run_population
@@ -21,7 +21,7 @@ from fhir_twin.population.synth import write_cohort
 
 @pytest.fixture(scope="session")
 def knowledge() -> Knowledge:
-    return knowledge_of("", "")
+    return knowledge_of(Site())
 
 
 @pytest.fixture(scope="session")
