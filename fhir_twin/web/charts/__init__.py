@@ -7,6 +7,7 @@ beside it. Numbers are rounded for drawing only.
 from fhir_twin.web.charts.course import SMALL, Course, Line, Mark, Shape, Target, course_chart
 from fhir_twin.web.charts.risk import RiskBar, risk_chart
 from fhir_twin.web.charts.scale import Plane, ticks
+from fhir_twin.web.charts.waterfall import Step, waterfall_chart
 
 __all__ = [
     "SMALL",
@@ -16,8 +17,10 @@ __all__ = [
     "Plane",
     "RiskBar",
     "Shape",
+    "Step",
     "Target",
     "course_chart",
     "risk_chart",
     "ticks",
+    "waterfall_chart",
 ]

@@ -12,6 +12,7 @@ from fhir_twin.model.scenario import Trajectory
 from fhir_twin.model.twin import Estimate, Point, Twin
 from fhir_twin.pipeline import Run
 from fhir_twin.web.charts import Course, Line, Mark, Shape, Target, course_chart
+from fhir_twin.web.views.moves import movers_of, waterfall_of
 from fhir_twin.web.views.targets import targets
 from fhir_twin.web.views.words import ago, day, first_upper, place, signed
 
@@ -83,6 +84,7 @@ class BiomarkerCard:
     rows: tuple[PointRow, ...]
     older: int
     movers: tuple[PointRow, ...]
+    waterfall: str
     past: tuple[tuple[float, float, float, float], ...]
     ahead: tuple[tuple[float, float, float, float], ...]
     low_edge: float | None
@@ -177,7 +179,8 @@ def _card(
         svg=course_chart(course),
         rows=tuple(reversed(rows[-MOST:])),
         older=max(0, len(rows) - MOST),
-        movers=_movers(rows, estimate),
+        movers=movers_of(rows, estimate),
+        waterfall=waterfall_of(first_upper(name), unit, rows, estimate),
         past=before,
         ahead=ahead,
         low_edge=target.low if target else None,
@@ -195,13 +198,6 @@ def forecast(
         found = zip(future.times, future.median[:, i], future.low[:, i], future.high[:, i], strict=True)
         rows += [(float(t), float(m), float(a), float(b)) for t, m, a, b in found if 0 < t <= years]
     return tuple(rows)
-
-
-def _movers(rows: tuple[PointRow, ...], estimate: Estimate, most: int = 3) -> tuple[PointRow, ...]:
-    """The values that moved the estimate farthest; what moved it by less than a tenth of its spread is no mover."""
-    least = 0.05 * (estimate.high - estimate.low)
-    found = [r for r in rows if r.used and abs(r.moved) >= least]
-    return tuple(sorted(found, key=lambda r: -abs(r.moved))[:most])
 
 
 def _clipped(

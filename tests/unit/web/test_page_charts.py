@@ -9,7 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from fhir_twin.web.charts import Course, Line, Mark, Plane, RiskBar, Target, course_chart, risk_chart, ticks
+from fhir_twin.web.charts import (
+    Course,
+    Line,
+    Mark,
+    Plane,
+    RiskBar,
+    Step,
+    Target,
+    course_chart,
+    risk_chart,
+    ticks,
+    waterfall_chart,
+)
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 HOSTILE = "</desc><script>alert(1)</script>\"'&"
@@ -79,3 +91,20 @@ def test_settings_are_told_apart_by_shape() -> None:
 def test_nothing_is_drawn_from_nothing() -> None:
     assert course_chart(Course("t", "d", AS_OF)) == ""
     assert risk_chart((), "t", "d") == ""
+
+
+@given(st.floats(1, 500), st.lists(st.floats(-80, 80), min_size=1, max_size=9))
+def test_a_waterfall_ends_at_start_plus_all_shifts_and_stays_on_the_paper(
+    start: float, shifts: list[float]
+) -> None:
+    steps = tuple(Step(f"{HOSTILE} {n}", shift) for n, shift in enumerate(shifts))
+    svg = waterfall_chart((HOSTILE, start), steps, "now", title=HOSTILE, description=HOSTILE)
+    tree = etree.fromstring(svg.encode())
+    assert not tree.findall(".//{*}script")
+    values = [t.text for t in tree.iterfind(".//{*}text[@class='value']")]
+    assert float(values[0]) == float(f"{start:.4g}") and float(values[-1]) == float(
+        f"{start + sum(shifts):.4g}"
+    )
+    for box in tree.iterfind(".//{*}rect"):
+        assert float(box.get("x")) >= 0 and float(box.get("x")) + float(box.get("width")) <= 560
+    assert waterfall_chart(("x", 1.0), (), "y", title="t", description="d") == ""
