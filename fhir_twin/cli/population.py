@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from fhir_twin import log
 from fhir_twin.cli import add_settings
-from fhir_twin.cli.population_run import needed, run_arguments
+from fhir_twin.cli.population_run import needed, run_arguments, save_report
 from fhir_twin.cli.population_run import run as run_population
-from fhir_twin.errors import InvalidInput
 from fhir_twin.model.plain import to_plain
 from fhir_twin.settings import load_settings
 
@@ -196,7 +195,7 @@ def _fairness(arguments: argparse.Namespace) -> int:
         from fhir_twin.population.results import Results
     results = Results(arguments.results)
     found = fairness(results, outcome=arguments.outcome, least=arguments.least)
-    _save(arguments, fairness_html(found, results), found)
+    save_report(arguments, fairness_html(found, results), found)
     flagged = sum(len(r.flags) for r in found.rows)
     print(
         f"{found.rows[0].people:,} people, {flagged} differences between groups beyond chance -> {arguments.out}"
@@ -210,17 +209,7 @@ def _drift(arguments: argparse.Namespace) -> int:
         from fhir_twin.population.results import Results
     results = Results(arguments.results)
     found = drift(results, outcome=arguments.outcome, least=arguments.least)
-    _save(arguments, drift_html(found, results), found)
+    save_report(arguments, drift_html(found, results), found)
     print("\n".join(found.alarms) or "no alarm")
     print(f"-> {arguments.out}")
     return 1 if found.alarms else 0
-
-
-def _save(arguments: argparse.Namespace, html: str, found: object) -> None:
-    try:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(html, "utf-8")
-        if arguments.json:
-            arguments.out.with_suffix(".json").write_text(json.dumps(to_plain(found), indent=1), "utf-8")
-    except OSError as error:
-        raise InvalidInput(f"the report cannot be written: {error.strerror}") from None

@@ -177,3 +177,14 @@ def _progress(told: Progress) -> None:
     print(f"\r{text}{left}\x1b[K", end="", file=sys.stderr, flush=True)
     if told.done >= told.total:
         print(file=sys.stderr)
+
+
+def save_report(arguments: argparse.Namespace, html: str, found: object) -> None:
+    """The report where --out says, and its numbers beside it with --json."""
+    try:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(html, "utf-8")
+        if arguments.json:
+            arguments.out.with_suffix(".json").write_text(json.dumps(to_plain(found), indent=1), "utf-8")
+    except OSError as error:
+        raise InvalidInput(f"the report cannot be written: {error.strerror}") from None

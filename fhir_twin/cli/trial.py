@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import mappings
 from fhir_twin.cli import add_settings
-from fhir_twin.cli.population_run import SETTINGS, needed, site_of
+from fhir_twin.cli.population_run import SETTINGS, needed, save_report, site_of
 from fhir_twin.errors import InvalidInput
-from fhir_twin.model.plain import to_plain
 from fhir_twin.settings import Settings, load_settings
 from fhir_twin.wiring import open_knowledge
 
@@ -84,7 +82,7 @@ def _published(arguments: argparse.Namespace, knowledge: Knowledge, paths: list[
         from fhir_twin.population.trial_published import replicate
         from fhir_twin.population.trial_report import published_html
     found = [replicate(_protocol(path, arguments, knowledge), knowledge) for path in paths]
-    _save(arguments, published_html(found, [("knowledge", knowledge.version)]), found)
+    save_report(arguments, published_html(found, [("knowledge", knowledge.version)]), found)
     for r in found:
         p = r.published
         met = "met" if r.met else "MISSED"
@@ -119,7 +117,7 @@ def _trial(
     site = site_of(settings)
     pool = LocalPool(arguments.workers) if arguments.workers > 1 else InProcess()
     result = run_trial(arguments.cohort, protocol, pool, site=site, progress=progress)
-    _save(arguments, trial_html(result, [("knowledge", knowledge.version)]), result)
+    save_report(arguments, trial_html(result, [("knowledge", knowledge.version)]), result)
     print(
         f"{result.screened:,} screened, {result.eligible:,} eligible, "
         f"{result.usable:,} with a forecast of {protocol.primary}"
@@ -138,13 +136,3 @@ def _trial(
         )
     print(f"-> {arguments.out}")
     return 0
-
-
-def _save(arguments: argparse.Namespace, html: str, found: object) -> None:
-    try:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(html, "utf-8")
-        if arguments.json:
-            arguments.out.with_suffix(".json").write_text(json.dumps(to_plain(found), indent=1), "utf-8")
-    except OSError as error:
-        raise InvalidInput(f"the report cannot be written: {error.strerror}") from None

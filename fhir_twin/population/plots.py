@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_twin.errors import NotSupported
+from fhir_twin.plotting import as_png, pyplot
 from fhir_twin.population.statistics import Curve, Interval
 
 COLOURS = ("#0b5394", "#b45309", "#166534", "#7e22ce", "#9d174d")
@@ -24,7 +23,7 @@ class Bar:
 
 def forest(title: str, x_label: str, bars: Sequence[Bar], *, level: float | None, log: bool = False) -> bytes:
     """Values with intervals, one line each, and a reference line at `level`."""
-    plt = _pyplot()
+    plt = pyplot()
     fig, axes = plt.subplots(figsize=(7.5, 1.2 + 0.28 * len(bars)), dpi=110)
     for place, bar in enumerate(reversed(bars)):
         i = bar.interval
@@ -38,7 +37,7 @@ def forest(title: str, x_label: str, bars: Sequence[Bar], *, level: float | None
         _ratio_axis(axes, [v for b in bars for v in (b.interval.low, b.interval.high)])
     axes.set(title=title, xlabel=x_label)
     axes.grid(axis="x", alpha=0.3)
-    return _png(plt, fig)
+    return as_png(plt, fig)
 
 
 def _ratio_axis(axes: Any, values: Sequence[float]) -> None:
@@ -57,7 +56,7 @@ def _ratio_axis(axes: Any, values: Sequence[float]) -> None:
 
 def calibration(title: str, points: Sequence[tuple[float, float, float, float]]) -> bytes:
     """(expected, observed, low, high) per group of risk against the diagonal, in percent."""
-    plt = _pyplot()
+    plt = pyplot()
     fig, axes = plt.subplots(figsize=(5.6, 5.2), dpi=110)
     x = [100 * p[0] for p in points]
     y = [100 * p[1] for p in points]
@@ -70,12 +69,12 @@ def calibration(title: str, points: Sequence[tuple[float, float, float, float]])
     )
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    return _png(plt, fig)
+    return as_png(plt, fig)
 
 
 def curves(title: str, y_label: str, lines: Sequence[tuple[str, Curve]]) -> bytes:
     """Event curves (Kaplan-Meier) with intervals."""
-    plt = _pyplot()
+    plt = pyplot()
     fig, axes = plt.subplots(figsize=(7.5, 4.6), dpi=110)
     for number, (label, curve) in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
@@ -87,12 +86,12 @@ def curves(title: str, y_label: str, lines: Sequence[tuple[str, Curve]]) -> byte
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    return _png(plt, fig)
+    return as_png(plt, fig)
 
 
 def waterfall(title: str, x_label: str, parts: Sequence[tuple[str, float]]) -> bytes:
     """Contributions that add up: each bar begins where the last one ended; the sum stands at the end."""
-    plt = _pyplot()
+    plt = pyplot()
     fig, axes = plt.subplots(figsize=(7.5, 1.4 + 0.34 * (len(parts) + 1)), dpi=110)
     total, rows = 0.0, []
     for label, value in parts:
@@ -107,7 +106,7 @@ def waterfall(title: str, x_label: str, parts: Sequence[tuple[str, float]]) -> b
     axes.axvline(0, color="#666", linewidth=1)
     axes.set(title=title, xlabel=x_label)
     axes.margins(x=0.15)
-    return _png(plt, fig)
+    return as_png(plt, fig)
 
 
 def over_time(
@@ -115,7 +114,7 @@ def over_time(
     band: tuple[float, float] | None = None,
 ) -> bytes:  # fmt: skip
     """Lines over named periods; band: where they ought to lie."""
-    plt = _pyplot()
+    plt = pyplot()
     fig, axes = plt.subplots(figsize=(7.5, 4.2), dpi=110)
     for number, (label, values) in enumerate(lines):
         axes.plot(range(len(ticks)), values, marker="o", color=COLOURS[number % len(COLOURS)], label=label)
@@ -125,23 +124,4 @@ def over_time(
     axes.set(title=title, ylabel=y_label)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    return _png(plt, fig)
-
-
-def _png(plt: Any, fig: Any) -> bytes:
-    out = io.BytesIO()
-    fig.tight_layout()
-    fig.savefig(out, format="png", metadata={"Software": None})
-    plt.close(fig)
-    return out.getvalue()
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ImportError:
-        raise NotSupported("plots need matplotlib: pip install 'fhir-twin[reports]'") from None
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt
+    return as_png(plt, fig)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
 from html import escape
-from typing import Any
 
-from fhir_twin.errors import NotSupported
+from fhir_twin.plotting import as_png, pyplot
 from fhir_twin.validation.checks import Check, Figure
 
 STYLE = (
@@ -48,7 +46,7 @@ def _table(rows: tuple[tuple[str, ...], ...]) -> str:
 
 def draw(figure: Figure) -> bytes:
     """The figure as PNG."""
-    plt = _pyplot()
+    plt = pyplot()
     fig, axes = plt.subplots(figsize=(7.5, 4.6), dpi=110)
     for i, s in enumerate(figure.series):
         if s.low:
@@ -70,19 +68,4 @@ def draw(figure: Figure) -> bytes:
     axes.set(title=figure.title, xlabel=figure.x_label, ylabel=figure.y_label)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    fig.tight_layout()
-    out = io.BytesIO()
-    fig.savefig(out, format="png", metadata={"Software": None})
-    plt.close(fig)
-    return out.getvalue()
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ImportError:
-        raise NotSupported("plots need matplotlib: pip install 'fhir-twin[reports]'") from None
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt
+    return as_png(plt, fig)
