@@ -14,6 +14,7 @@ from fhir_twin.model.rules import Hit, SafetyRules
 from fhir_twin.model.scenario import CONTINUE, Choice, Proposals, Question, Rejection, Scenario
 from fhir_twin.model.twin import Twin
 from fhir_twin.rules import PatientView, evaluate, judge, view
+from fhir_twin.simulation.baseline import KIDNEY_SCOPE
 from fhir_twin.simulation.combine import allowed_together
 from fhir_twin.simulation.ladder import next_step, step, taken
 
@@ -188,7 +189,8 @@ def _missing_inputs(twin: Twin, interventions: Interventions, found: _Sorted) ->
         lacking = {k: "cardiovascular" for k in needed if not _measured(twin, k)}
         if twin.profile.smoker is None:
             lacking["smoking"] = "cardiovascular"
-    if _measured(twin, "egfr") and twin.estimate("egfr").mean < KFRE_BELOW and not _measured(twin, "uacr"):
+    kidney = _measured(twin, "egfr") and twin.estimate("egfr").mean < KFRE_BELOW
+    if kidney and not _measured(twin, "uacr") and not set(KIDNEY_SCOPE) & twin.profile.groups:
         lacking["uacr"] = "kidney"
     for item in interventions.inputs:
         if item.key in lacking and item.key not in found.questions:
