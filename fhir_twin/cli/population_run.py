@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fhir_twin import log
 from fhir_twin.cli import add_settings
-from fhir_twin.errors import InvalidInput, NotSupported
+from fhir_twin.errors import Conflict, InvalidInput, NotSupported
 from fhir_twin.model.plain import to_plain
 from fhir_twin.settings import Settings, load_settings
 from fhir_twin.wiring import release_folder
@@ -147,10 +148,16 @@ def _source(arguments: argparse.Namespace) -> Path:
     for name in BULK_SETTINGS:
         if getattr(arguments, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    if not (folder / "complete").exists():
+    origin = sha256(f"{arguments.input} {arguments.group}".encode()).hexdigest()
+    marker = folder / "complete"
+    if marker.exists() and marker.read_text("utf-8") not in ("", origin):
+        raise Conflict(
+            "the folder beside --out holds an export of another server or group; choose another --out"
+        )
+    if not marker.exists():
         if bulk.run(parser.parse_args(words)):
             print("the export is not complete; the run goes on with what there is", file=sys.stderr)
-        (folder / "complete").touch()
+        marker.write_text(origin, "utf-8")
     return folder
 
 

@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings = load_settings({name: getattr(arguments, name) for name in SETTINGS}, file=arguments.settings)
+    if arguments.workers < 1:
+        raise InvalidInput("--workers must be at least 1")
     if arguments.published == (arguments.protocol is not None):
         raise InvalidInput("give a protocol file, or --published")
     knowledge = open_knowledge(settings)
@@ -124,6 +126,9 @@ def _trial(
     )
     for e in result.events:
         i = e.unadjusted.ratio
+        if i.value != i.value:  # NaN
+            print(f"{e.outcome}, {e.arm}: no hazard ratio: an arm had no events in any virtual trial")
+            continue
         print(
             f"{e.outcome}, {e.arm}: hazard ratio {i.value:.2f} ({i.low:.2f}-{i.high:.2f}), "
             f"power {100 * e.unadjusted.power:.0f} %"

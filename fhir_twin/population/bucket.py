@@ -84,6 +84,8 @@ def twins(work: Bucket) -> Done:
         faults += bad
         resources += _needed(resources, shared)
         found = person(patient, resources, knowledge, work.task)
+        row = found["patients"][0]  # a line that cannot be read is an issue of its patient
+        found["patients"][0] = (*row[:-1], row[-1] + bad)
         digests.append(tables.patient_digest(found))
         state = str(found["patients"][0][1])
         states[state] = states.get(state, 0) + 1
@@ -136,7 +138,8 @@ def _needed(resources: Sequence[Resource], shared: dict[str, bytes]) -> list[Res
     """The Medications that these resources refer to."""
     keys = set()
     for resource in resources:
-        reference = (resource.get("medicationReference") or {}).get("reference", "")
+        medication = resource.get("medicationReference")
+        reference = medication.get("reference", "") if isinstance(medication, dict) else ""
         if isinstance(reference, str) and "/" in reference:
             keys.add(reference.partition("/_history/")[0].rsplit("/", 1)[-1])
     found, _ = _parse([shared[k] for k in sorted(keys) if k in shared])

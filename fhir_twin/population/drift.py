@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fhir_twin.errors import InvalidInput
 from fhir_twin.population import plots
 from fhir_twin.population import statistics as st
 from fhir_twin.population.fairness import COVERAGE, FEW
@@ -56,7 +57,9 @@ class Drift:
 
 def drift(results: Results, *, outcome: str = "cvd", least: int = 10) -> Drift:
     """recalibration: log of observed over expected events in all, the intercept that `outcomes/recalibration` takes
-    (NaN when it cannot be told)."""
+    (NaN when it cannot be told). Raises InvalidInput when `least` is below 5."""
+    if least < 5:
+        raise InvalidInput("cells of fewer than 5 people must not be told")
     quarters = tuple(_quarters(results, least))
     years, ratio = _years(results, outcome)
     alarms = [
@@ -113,7 +116,7 @@ def _years(results: Results, outcome: str) -> tuple[tuple[Year, ...], Interval]:
         few = events < FEW
         ratio = NONE if few else st.observed_expected(events, expected)
         found.append(Year(year + 1, int(here.sum()), -1 if few else events, expected, ratio))
-    total = int(event.sum())
+    total = int(event[years <= 10.0].sum())
     whole = (
         st.observed_expected(total, float((yearly * np.minimum(years, 10.0)).sum())) if total >= FEW else NONE
     )

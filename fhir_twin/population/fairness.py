@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ UNKNOWN = "not recorded"
 BANDS = ((0, 45), (45, 55), (55, 65), (65, 75), (75, 200))
 COVERAGE = (0.76, 0.84)  # alarm outside (evidence: 80 % interval)
 LEAST = 10
+HORIZON = 10.0  # years that the tested risks cover
 FEW = 5  # events below this are not told, nor what they could be worked out from
 
 
@@ -139,18 +140,23 @@ def _people(results: Results, outcome: str) -> _People:
 
 
 def _band(age: float | None) -> str:
-    if age is None:
+    found = None if age is None else next((b for b in BANDS if b[0] <= age < b[1]), None)
+    if found is None:  # also what is no age: NaN, negative
         return UNKNOWN
-    low, high = next(b for b in BANDS if b[0] <= age < b[1] or b[1] == 200)
+    low, high = found
     return f"under {high}" if low == 0 else (f"{low} and over" if high == 200 else f"{low}-{high - 1}")
 
 
 def _third(decile: str) -> str:
-    """Deciles 1 to 10 in three groups; what is no such number stays as it is."""
+    """Deciles 1 to 10 in three groups. Anything else (a rank, a postcode) is not repeated: it may name a person."""
+    if not decile.strip():
+        return UNKNOWN
     try:
-        number = int(float(decile))
+        number = float(decile)
     except ValueError:
-        return decile or UNKNOWN
+        return "recorded, not a decile"
+    if not 1 <= number <= 10:
+        return "recorded, not a decile"
     return (
         "least deprived (1-3)" if number <= 3 else "middle (4-7)" if number <= 7 else "most deprived (8-10)"
     )
@@ -168,14 +174,27 @@ def _dimension(name: str, labels: list[str], people: _People, whole: GroupRow, l
             found.append(GroupRow(name, group, 0, suppressed=True))
         else:
             found.append(_flagged(_row(name, group, people, names == group), whole))
-    return found
+    return _hidden(found, whole) if not small else found
+
+
+def _hidden(rows: list[GroupRow], whole: GroupRow) -> list[GroupRow]:
+    """Where one group alone has too few events to tell, the total less the others would tell them: the next fewest go
+    too."""
+    told = [r for r in rows if r.events >= FEW]
+    if whole.events < FEW or len(told) != len(rows) - 1 or not told:
+        return rows
+    least = min(told, key=lambda r: (r.events, r.group))
+    kept = tuple(f for f in least.flags if not f.startswith(("calibration", "discrimination")))
+    hidden = replace(least, events=-1, calibration=NONE, discrimination=NONE, flags=kept)
+    return [hidden if r is least else r for r in rows]
 
 
 def _row(dimension: str, group: str, people: _People, here: Any) -> GroupRow:
     count = int(here.sum())
     followed = here & ~np.isnan(people.risk) & ~np.isnan(people.event) & (people.years > 0)
-    risk, event, years = people.risk[followed], people.event[followed], people.years[followed]
-    expected = float(np.sum(-np.log1p(-risk) * np.minimum(years, 10.0) / 10.0))
+    risk, years = people.risk[followed], people.years[followed]
+    event = people.event[followed] * (years <= HORIZON)  # later ones are beyond what the risk speaks of
+    expected = float(np.sum(-np.log1p(-risk) * np.minimum(years, HORIZON) / HORIZON))
     events = int(event.sum())
     few = events < FEW
     told = int((here & ~np.isnan(people.risk)).sum())
@@ -222,15 +241,30 @@ def _deciles(people: _People) -> tuple[tuple[float, float, float, float], ...]:
     """Up to ten groups of predicted risk over the time each person was followed (10 events in each on average): mean
     expected and observed, with the interval of O/E."""
     used = ~np.isnan(people.risk) & ~np.isnan(people.event) & (people.years > 0)
-    groups = min(10, int(people.event[used].sum()) // (2 * FEW))
+    within = people.event[used] * (people.years[used] <= HORIZON)
+    groups = min(10, int(within.sum()) // (2 * FEW))
     if groups < 2:
         return ()
-    hazard = -np.log1p(-people.risk[used]) * np.minimum(people.years[used], 10.0) / 10.0
-    event = people.event[used]
+    hazard = -np.log1p(-people.risk[used]) * np.minimum(people.years[used], HORIZON) / HORIZON
+    event = within
     found = []
-    for part in np.array_split(np.argsort(hazard, kind="stable"), groups):
+    for part in _merged(np.array_split(np.argsort(hazard, kind="stable"), groups), event):
         expected, seen = float(hazard[part].sum()), int(event[part].sum())
         ratio = st.observed_expected(seen, expected)
         per = expected / len(part)
         found.append((per, ratio.value * per, ratio.low * per, ratio.high * per))
     return tuple(found)
+
+
+def _merged(parts: list[Any], event: Any) -> list[Any]:
+    """Neighbours together until each has events enough to be told (the last with the one before it)."""
+    found: list[Any] = []
+    for part in parts:
+        if found and event[found[-1]].sum() < FEW:
+            found[-1] = np.concatenate([found[-1], part])
+        else:
+            found.append(part)
+    if len(found) > 1 and event[found[-1]].sum() < FEW:
+        last = found.pop()
+        found[-1] = np.concatenate([found[-1], last])
+    return found

@@ -10,14 +10,16 @@ from typing import Any
 
 from fhir_twin.assimilation.calibration import residual_rows
 from fhir_twin.errors import TwinError
+from fhir_twin.fhir.read import read_chart
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.guidelines import Ranking
 from fhir_twin.model.plan import Plan, Recommendation
 from fhir_twin.pipeline import Run, run
-from fhir_twin.population.observed import observed
+from fhir_twin.population.observed import Observed, observed
 from fhir_twin.population.synth_fhir import DEPRIVATION
 from fhir_twin.population.tables import Rows, empty
 from fhir_twin.recommendation.rank import counted
+from fhir_twin.rules.consent import consent_refusal
 
 Resource = dict[str, Any]
 
@@ -50,18 +52,45 @@ def _moment(text: str) -> datetime:
 
 def person(patient: str, resources: Sequence[Resource], knowledge: Knowledge, task: Task) -> Rows:
     """Rows of one patient. A patient that cannot be read is a row with state "failed" and a safe reason."""
-    rows = empty()
     bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in resources]}
     try:
+        refusal = refused_now(bundle, task, patient)
+        if refusal:
+            return _nothing(patient, "refused", refusal, resources)
         done = run(bundle, knowledge, task.moment, patient=patient, write=False)
         seen = observed(bundle, knowledge, task.moment, task.until, patient) if task.index else ()
+        return _rows(patient, done, seen, resources, knowledge, task)
     except TwinError as error:
-        rows["patients"].append(_failed(patient, error.message, resources))
-        return rows
+        reason = error.message
     except Exception as error:  # noqa: BLE001 - one of many: it is told by its kind, the rest goes on
         reason = f"an error of ours ({type(error).__name__})"
-        rows["patients"].append(_failed(patient, reason, resources))
-        return rows
+    return _nothing(patient, "failed", reason, resources)
+
+
+def refused_now(bundle: Resource, task: Task, patient: str) -> str:
+    """A run that looks back to the index date uses the record today: a consent withdrawn since then counts. "" when
+    nothing forbids it, and in a run that does not look back (the pipeline asks itself). Raises TwinError."""
+    if not task.index:
+        return ""
+    return consent_refusal(read_chart(bundle, task.until, patient=patient).consents, task.until)
+
+
+def _nothing(patient: str, state: str, reason: str, resources: Sequence[Resource]) -> Rows:
+    rows = empty()
+    told = (patient, state, reason, None, "", "", "", "", "", "", "", len(resources), 0, 0)
+    rows["patients"].append(told)
+    return rows
+
+
+def _rows(
+    patient: str,
+    done: Run,
+    seen: Sequence[Observed],
+    resources: Sequence[Resource],
+    knowledge: Knowledge,
+    task: Task,
+) -> Rows:
+    rows = empty()
     rows["patients"].append(_patient(patient, done, resources, task))
     if done.plan.refused:
         return rows
@@ -71,10 +100,6 @@ def person(patient: str, resources: Sequence[Resource], knowledge: Knowledge, ta
         rows["residuals"] += [(patient, *row) for row in scores]
     rows["observed"] += [(patient, o.outcome, o.event, o.years) for o in seen]
     return rows
-
-
-def _failed(patient: str, reason: str, resources: Sequence[Resource]) -> tuple[Any, ...]:
-    return (patient, "failed", reason, None, "", "", "", "", "", "", "", len(resources), 0, 0)
 
 
 def _patient(patient: str, done: Run, resources: Sequence[Resource], task: Task) -> tuple[Any, ...]:
@@ -101,7 +126,8 @@ def _deprivation(resources: Sequence[Resource], url: str) -> str:
     """The value of the extension on the Patient, as text; "" = not recorded."""
     for resource in resources:
         if resource.get("resourceType") == "Patient":
-            for extension in resource.get("extension") or ():
+            extensions = resource.get("extension")
+            for extension in extensions if isinstance(extensions, list) else ():
                 if isinstance(extension, dict) and extension.get("url") == url:
                     return str(next((v for k, v in extension.items() if k.startswith("value")), ""))
     return ""

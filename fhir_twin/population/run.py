@@ -23,7 +23,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fhir_twin.errors import Conflict
+from fhir_twin.errors import Conflict, InvalidInput
 from fhir_twin.population.bucket import OURS, Bucket, Done, Site, knowledge_of, twins
 from fhir_twin.population.executors import Executor
 from fhir_twin.population.person import Task
@@ -101,7 +101,7 @@ def run_population(
     (out / "shards").mkdir(exist_ok=True)
     work = [Bucket(n, count, tuple(s.out for s in shreds), str(out), task, site) for n in range(count)]
     todo = [b for b in work if not b.receipt.exists()]
-    if todo or not (out / "read.json").exists():
+    if todo or keep_shards or not (out / "read.json").exists():
         _pass_one(shreds, executor, out, began, progress)
     done = [twins(b) for b in work if b.receipt.exists()]
     patients = sum(d.patients for d in done)
@@ -186,7 +186,10 @@ def _fingerprint(path: Path) -> str:
 
 
 def _claim(out: Path, manifest: dict[str, Any]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"the output folder cannot be made: {error.strerror}") from None
     path = out / "manifest.json"
     if path.exists():
         if json.loads(path.read_text("utf-8")) != manifest:

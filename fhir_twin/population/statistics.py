@@ -46,9 +46,12 @@ def clustered_share(hits: ArrayLike, counts: ArrayLike, level: float = 0.95) -> 
     x, n = np.asarray(hits, dtype=float), np.asarray(counts, dtype=float)
     if n.sum() == 0:
         return NONE
+    x, n = x[n > 0], n[n > 0]
     ratio, m = x.sum() / n.sum(), len(n)
     if m < 2:
         return Interval(float(ratio), 0.0, 1.0)
+    if ratio in (0.0, 1.0):  # no spread to see: one trial a cluster, the widest that clusters allow
+        return share(m if ratio else 0, m, level)
     variance = m / (m - 1) * np.sum((x - ratio * n) ** 2) / n.sum() ** 2
     half = _z(level) * np.sqrt(variance)
     return Interval(float(ratio), float(max(ratio - half, 0.0)), float(min(ratio + half, 1.0)))
@@ -81,6 +84,9 @@ def concordance(risk: ArrayLike, years: ArrayLike, event: ArrayLike, level: floa
     if pairs.sum() == 0:
         return NONE
     c = float(wins.sum() / pairs.sum())
+    if c in (0.0, 1.0):  # no spread to see: as if each case were one comparison
+        used = int((pairs > 0).sum())
+        return share(used if c else 0, used, level)
     variance = _spread(wins, pairs, c) + _spread(lost, against, c)
     half = _z(level) * np.sqrt(variance)
     return Interval(c, max(c - half, 0.0), min(c + half, 1.0))

@@ -50,7 +50,12 @@ def write_cohort(
     empty, or a number is out of range."""
     if patients < 1 or not 0.5 <= years <= 40.0:
         raise InvalidInput("synth: patients must be at least 1, years within 0.5 to 40")
-    out.mkdir(parents=True, exist_ok=True)
+    if seed < 0 or not 1900 <= end.year <= 2200:
+        raise InvalidInput("synth: the seed must not be negative, the end must lie within 1900 to 2200")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"synth: the output folder cannot be made: {error.strerror}") from None
     if any(out.iterdir()):
         raise InvalidInput("synth: the output folder is not empty; nothing was written")
     counts: Counter[str] = Counter()

@@ -25,7 +25,7 @@ from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.scenario import CONTINUE, Scenario, Trajectory
 from fhir_twin.model.twin import Z80, Twin
 from fhir_twin.population.bucket import OURS, Site, grouped, knowledge_of
-from fhir_twin.population.person import Task
+from fhir_twin.population.person import Task, refused_now
 from fhir_twin.population.shred import Whole
 from fhir_twin.population.trial_protocol import Eligibility, Protocol
 from fhir_twin.rules.consent import consent_refusal
@@ -64,19 +64,25 @@ class ArmsDone:
     screened: int
     eligible: int
     usable: int
+    failed: int
 
 
 def arms(work: ArmWork) -> ArmsDone:
-    """Forecasts of all eligible people of a bucket. usable: those for whom the primary endpoint can be told."""
+    """Forecasts of all eligible people of a bucket. usable: those for whom the primary endpoint can be told;
+    failed: those whom an error of ours kept out."""
     knowledge = knowledge_of(work.site)
     rows: list[tuple[Any, ...]] = []
-    screened = eligible = usable = 0
+    screened = eligible = usable = failed = 0
     for patient, lines in grouped(work.shards, work.number):
         screened += 1
-        twin = _twin(patient, lines, knowledge, work.task)
-        if twin is None or not _fits(twin, work.protocol.eligibility):
+        try:
+            twin = _twin(patient, lines, knowledge, work.task)
+            if twin is None or not _fits(twin, work.protocol.eligibility):
+                continue
+            found = forecasts(twin, work.protocol, knowledge)
+        except Exception:  # noqa: BLE001 - one of many: counted and said, the rest goes on
+            failed += 1
             continue
-        found = forecasts(twin, work.protocol, knowledge)
         if found is None:
             continue
         eligible += 1
@@ -94,7 +100,7 @@ def arms(work: ArmWork) -> ArmsDone:
     work.path.parent.mkdir(parents=True, exist_ok=True)
     with Whole(work.path) as draft:
         pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), draft, compression="zstd")
-    return ArmsDone(work.number, screened, eligible, usable)
+    return ArmsDone(work.number, screened, eligible, usable, failed)
 
 
 def _twin(patient: str, lines: Sequence[bytes], knowledge: Knowledge, task: Task) -> Twin | None:
@@ -108,6 +114,8 @@ def _twin(patient: str, lines: Sequence[bytes], knowledge: Knowledge, task: Task
     bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
     try:
         chart = read_chart(bundle, task.moment, patient=patient)
+        if refused_now(bundle, task, patient):
+            return None
     except TwinError:
         return None
     if consent_refusal(chart.consents, task.moment):

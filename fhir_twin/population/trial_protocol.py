@@ -91,6 +91,7 @@ class Protocol:
     replica: Replica | None = None
 
 
+SEXES = ("female", "male", "other", "unknown")
 SUBGROUPS = ("sex", "age", "diabetes", "smoker", "risk")
 _TOP = {"trial", "eligibility", "arm", "published", "replica", "evidence"}
 _TRIAL = {
@@ -141,7 +142,7 @@ def protocol_of(key: str, table: dict[str, Any], interventions: Interventions) -
         )
     except KeyError as error:
         raise InvalidInput(f"protocol: {error.args[0]} is missing") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InvalidInput(f"protocol: {error}") from None
     _check(protocol)
     return protocol
@@ -165,10 +166,29 @@ def _check(p: Protocol) -> None:
         (not p.arms or not p.arms[0].choices, "the first arm is the control and has no choices"),
         (p.replica is None or p.published is not None, "a [replica] needs what was [published]"),
         (not p.arms or abs(sum(a.share for a in p.arms) - 1.0) < 1e-6, "the arms' shares must add up to 1"),
+        (all(0.0 < a.share < 1.0 for a in p.arms), "each arm's share must lie between 0 and 1"),
+        (len({a.name for a in p.arms}) == len(p.arms), "two arms have the same name"),
+        (p.replica is not None or _enough(p), "an arm would have fewer than 2 participants"),
+        (p.eligibility.sex in ("", *SEXES), f"eligibility.sex is one of {', '.join(SEXES)}"),
+        (p.eligibility.smoker in (None, True, False), "eligibility.smoker is true or false"),
     )
     for good, words in rules:
         if not good:
             raise InvalidInput(f"protocol: {words}")
+
+
+def _enough(p: Protocol) -> bool:
+    """Each comparison with the control has two or more people on either side."""
+    shares = [a.share / (p.arms[0].share + a.share) for a in p.arms[1:] if p.arms[0].share + a.share > 0]
+    return all(2 <= round(p.participants * s) <= p.participants - 2 for s in shares)
+
+
+def _words(table: dict[str, Any], key: str) -> tuple[str, ...]:
+    """A list of words; a bare word would be taken letter by letter."""
+    found = table.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(w, str) for w in found):
+        raise InvalidInput(f"protocol: eligibility.{key} must be a list of words")
+    return tuple(found)
 
 
 def _eligibility(table: dict[str, Any]) -> Eligibility:
@@ -177,10 +197,10 @@ def _eligibility(table: dict[str, Any]) -> Eligibility:
         age=_range(table.get("age", ())),
         sex=str(table.get("sex", "")),
         smoker=table.get("smoker"),
-        has=tuple(table.get("has", ())),
-        without=tuple(table.get("without", ())),
-        takes=tuple(table.get("takes", ())),
-        not_taking=tuple(table.get("not_taking", ())),
+        has=_words(table, "has"),
+        without=_words(table, "without"),
+        takes=_words(table, "takes"),
+        not_taking=_words(table, "not_taking"),
         biomarkers=tuple((k, *_range(v)) for k, v in table.get("biomarkers", {}).items()),
         risk=tuple((k, *_range(v)) for k, v in table.get("risk", {}).items()),
     )

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from fhir_twin.errors import InvalidInput, NotEnoughData
-from fhir_twin.population.bucket import OURS, Site
+from fhir_twin.knowledge import Knowledge
+from fhir_twin.population.bucket import OURS, Site, knowledge_of
 from fhir_twin.population.executors import Executor
 from fhir_twin.population.person import Task
 from fhir_twin.population.trial_arms import ArmsDone, ArmWork, arms
@@ -53,6 +54,7 @@ def run_trial(
 ) -> TrialResult:
     """cohort: the folder of a population run made with --keep-shards. Raises InvalidInput when it is none, and
     NotEnoughData when fewer than 20 people are eligible and usable."""
+    check_names(protocol, knowledge_of(site))
     work = _work(cohort, protocol, site)
     done: list[ArmsDone] = []
     for answer in executor.map(arms, work):
@@ -69,16 +71,40 @@ def run_trial(
         )
     table = ds.dataset([str(w.path) for w in work]).to_table().sort_by([("patient", "ascending")])
     events, means, notes = _results(table, protocol)
+    failed = sum(d.failed for d in done)
+    if failed:
+        notes.append(
+            f"{failed} people were left out by an error of ours: their records could not be computed."
+        )
     return TrialResult(protocol, screened, eligible, usable, tuple(events), tuple(means), tuple(notes))
+
+
+def check_names(protocol: Protocol, knowledge: Knowledge) -> None:
+    """A misspelt criterion would let everybody in, or nobody. Raises InvalidInput naming it."""
+    rule, maps = protocol.eligibility, knowledge.concept_maps
+    biomarkers = set(knowledge.biomarkers.keys)
+    endpoints = [
+        o.partition(":")[2] for o in (protocol.primary, *protocol.secondary) if o.startswith("biomarker:")
+    ]
+    for what, given, known in (
+        ("condition group", {*rule.has, *rule.without}, {*maps.groups.groups, "diabetes"}),
+        ("drug class or ingredient", {*rule.takes, *rule.not_taking}, {*maps.drugs.classes, *maps.drugs.ingredients}),
+        ("biomarker", {*(k for k, _, _ in rule.biomarkers), *endpoints}, biomarkers),
+    ):  # fmt: skip
+        unknown = sorted(given - known)
+        if unknown:
+            raise InvalidInput(f"protocol: unknown {what} {unknown[0]}")
 
 
 def _work(cohort: Path, protocol: Protocol, site: Site) -> list[ArmWork]:
     path = cohort / "manifest.json"
     if not path.exists():
         raise InvalidInput("the cohort is no folder of a population run")
+    if not (cohort / "summary.json").exists():
+        raise InvalidInput("the cohort's population run is not finished; give the same command again")
     manifest = json.loads(path.read_text("utf-8"))
     shards = tuple(str(p) for p in sorted((cohort / "shards").glob("*.arrow")))
-    if not shards:
+    if len(shards) < max(len(list((cohort / "shards").glob("*.json"))), 1):
         raise InvalidInput(
             "the cohort was run without --keep-shards: a trial needs the sorted input; run it again with it"
         )
@@ -134,12 +160,18 @@ def _design(protocol: Protocol, arm: int) -> Design:
     )  # fmt: skip
 
 
+def _age_group(age: float | None) -> str:
+    if age is None:
+        return "not recorded"
+    return "65 and over" if age >= 65 else "under 65"
+
+
 def _candidates(rows: Sequence[dict[str, Any]], death: dict[str, float], protocol: Protocol) -> Candidates:
     control = np.array([r["control"] for r in rows])
     groups: dict[str, Any] = {}
     for name in protocol.subgroups:
         if name == "age":
-            groups[name] = np.array(["65 and over" if (r["age"] or 0) >= 65 else "under 65" for r in rows])
+            groups[name] = np.array([_age_group(r["age"]) for r in rows])
         elif name == "risk":
             groups[name] = np.where(control >= np.median(control), "upper half", "lower half")
         elif name == "sex":
