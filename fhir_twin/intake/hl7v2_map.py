@@ -60,10 +60,19 @@ _FLAGS = {
 
 
 class V2Refusal(InvalidInput):
-    """The message cannot be taken. reject: AR rather than AE. error: table 0357. location: ERR-2."""
+    """The message cannot be taken. reject: AR rather than AE. error: table 0357 (207: application error). location:
+    ERR-2."""
 
-    def __init__(self, message: str, error: str, *, location: str = "", reject: bool = False) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        error: str = "207",
+        *,
+        location: str = "",
+        reject: bool = False,
+        issues: tuple[Issue, ...] = (),
+    ) -> None:
+        super().__init__(message, issues=issues)
         self.error = error
         self.location = location
         self.reject = reject
