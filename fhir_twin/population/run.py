@@ -102,7 +102,13 @@ def run_population(
     work = [Bucket(n, count, tuple(s.out for s in shreds), str(out), task, site) for n in range(count)]
     todo = [b for b in work if not b.receipt.exists()]
     if todo or keep_shards or not (out / "read.json").exists():
+        stamps = _stamps(files)
         _pass_one(shreds, executor, out, began, progress)
+        if _stamps(files) != stamps:
+            (out / "read.json").unlink(missing_ok=True)
+            raise Conflict(
+                "an input file changed while it was read: nothing of it can be trusted; run again into an empty folder"
+            )
     done = [twins(b) for b in work if b.receipt.exists()]
     patients = sum(d.patients for d in done)
     for answer in executor.map(twins, todo):
@@ -114,6 +120,11 @@ def run_population(
         for shred in shreds:
             Path(shred.out).unlink(missing_ok=True)
     return summary
+
+
+def _stamps(files: list[Path]) -> list[tuple[int, int]]:
+    """Size and time of the last change of every input."""
+    return [(f.stat().st_size, f.stat().st_mtime_ns) for f in files]
 
 
 def _pass_one(

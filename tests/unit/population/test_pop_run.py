@@ -101,3 +101,18 @@ def test_bad_lines_and_patients_are_told_and_the_rest_goes_on(ran: Ran, tmp_path
 def test_without_input_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="ndjson"):
         run_population(tmp_path, tmp_path / "out", TASK, InProcess())
+
+
+def test_an_input_that_changes_while_it_is_read_ends_the_run(ran: Ran, tmp_path: Path) -> None:
+    """security.md 5.3 row 54."""
+    source = tmp_path / "export"
+    shutil.copytree(ran.source, source)
+
+    def grow(told: Progress) -> None:
+        if told.phase == "read":
+            with (source / "Condition.ndjson").open("ab") as stream:
+                stream.write(b"\n")
+
+    with pytest.raises(Conflict, match="changed while it was read"):
+        run_population(source, tmp_path / "out", TASK, InProcess(), buckets=2, progress=grow)
+    assert not (tmp_path / "out" / "summary.json").exists()
