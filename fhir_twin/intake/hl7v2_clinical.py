@@ -66,14 +66,21 @@ def _words(code: Json) -> str:
     )
 
 
-def read_diagnosis(scribe: Scribe, dg1: Segment, person: str, key: str, encounter: str) -> Json | None:
-    """A diagnosis of a visit; clinicalStatus is active as the IG gives none and con-3 wants one."""
-    method = scribe.site.tables.system(dg1.v(2)) if dg1.v(2) else ""
-    code = scribe.concept(dg1.first(3), guess=method)
-    if words := dg1.first(4).all():
+def _named(scribe: Scribe, segment: Segment, what: str) -> Json:
+    """DG1 and PR1 alike: method (2), code (3), words (4). Empty, and said, when there is neither code nor text."""
+    method = scribe.site.tables.system(segment.v(2)) if segment.v(2) else ""
+    code = scribe.concept(segment.first(3), guess=method)
+    if words := segment.first(4).all():
         code.setdefault("text", words)
     if not code:
-        scribe.note("warning", "required", "a diagnosis without code and text was left out", dg1, "3")
+        scribe.note("warning", "required", f"{what} without code and text was left out", segment, "3")
+    return code
+
+
+def read_diagnosis(scribe: Scribe, dg1: Segment, person: str, key: str, encounter: str) -> Json | None:
+    """A diagnosis of a visit; clinicalStatus is active as the IG gives none and con-3 wants one."""
+    code = _named(scribe, dg1, "a diagnosis")
+    if not code:
         return None
     entity = scribe.entity(dg1.first(20))
     identity = (entity["system"], entity["value"]) if entity else (key, encounter, _words(code))
@@ -99,12 +106,8 @@ def read_diagnosis(scribe: Scribe, dg1: Segment, person: str, key: str, encounte
 
 def read_procedure(scribe: Scribe, pr1: Segment, person: str, key: str, encounter: str) -> Json | None:
     """A procedure that was done; PR1-20 = D says that it was entered in error."""
-    method = scribe.site.tables.system(pr1.v(2)) if pr1.v(2) else ""
-    code = scribe.concept(pr1.first(3), guess=method)
-    if words := pr1.first(4).all():
-        code.setdefault("text", words)
+    code = _named(scribe, pr1, "a procedure")
     if not code:
-        scribe.note("warning", "required", "a procedure without code and text was left out", pr1, "3")
         return None
     entity = scribe.entity(pr1.first(19))
     when = scribe.moment(pr1.v(5), pr1, "5")
