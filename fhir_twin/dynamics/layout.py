@@ -10,6 +10,7 @@ import numpy as np
 
 from fhir_twin.dynamics.state_space import Dynamics, exposure
 from fhir_twin.model.biomarker import BiomarkerSet
+from fhir_twin.model.memo import ById
 from fhir_twin.model.twin import Array, TreatmentTerm, readonly
 
 
@@ -54,13 +55,13 @@ def term_exposure(term: TreatmentTerm, times: Array) -> Array:
 
 def build_layout(known: BiomarkerSet, terms: tuple[TreatmentTerm, ...] = ()) -> Layout:
     """States in the order: levels (n), fluctuations, slopes, offsets, responses."""
-    key = _Key(known)
+    key = ById(known)
     return _with_terms(key, terms) if terms else _cached(key)
 
 
 @lru_cache(maxsize=256)
-def _with_terms(key: _Key, terms: tuple[TreatmentTerm, ...]) -> Layout:
-    known, base = key.known, _cached(key)
+def _with_terms(key: ById[BiomarkerSet], terms: tuple[TreatmentTerm, ...]) -> Layout:
+    known, base = key.value, _cached(key)
     m = base.design.shape[1]
     keys = known.keys
     kept = [t for t in terms if t.biomarker in keys]
@@ -76,22 +77,9 @@ def _with_terms(key: _Key, terms: tuple[TreatmentTerm, ...]) -> Layout:
     return Layout(names, dynamics, readonly(design), base.fluctuations, base.slopes, placed, base.offsets)
 
 
-class _Key:
-    """Hashable by identity: a BiomarkerSet is loaded once and never changes."""
-
-    def __init__(self, known: BiomarkerSet) -> None:
-        self.known = known
-
-    def __hash__(self) -> int:
-        return id(self.known)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.known is self.known
-
-
 @lru_cache(maxsize=8)
-def _cached(key: _Key) -> Layout:
-    models = key.known.models
+def _cached(key: ById[BiomarkerSet]) -> Layout:
+    models = key.value.models
     n = len(models)
     moving = [i for i, m in enumerate(models) if m.fluctuation_sd > 0]
     sloped = [i for i, m in enumerate(models) if m.slopes]
@@ -107,7 +95,7 @@ def _cached(key: _Key) -> Layout:
     design[:, :n] = np.eye(n)
     sd = np.array([models[i].fluctuation_sd for i in moving])
     stop = n + len(moving)
-    correlation = key.known.fluctuation_correlation[np.ix_(moving, moving)]
+    correlation = key.value.fluctuation_correlation[np.ix_(moving, moving)]
     stationary[n:stop, n:stop] = correlation * sd[:, None] * sd[None, :]
     rate[n:stop] = [1.0 / models[i].fluctuation_tau for i in moving]
     design[moving, np.arange(n, stop)] = 1.0

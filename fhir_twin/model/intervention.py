@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from fhir_twin.model.codes import Coding
+from fhir_twin.model.memo import memo
 from fhir_twin.model.rules import Predicate
 from fhir_twin.model.tumour import TumourModel
 
@@ -200,13 +201,16 @@ class Interventions:
     items: tuple[Intervention, ...]
     combinations: tuple[Combination, ...] = ()
     inputs: tuple[EquationInput, ...] = ()
+    _memo: dict[str, Any] = memo()
 
     def get(self, key: str) -> Intervention:
         """Raises KeyError for an unknown key."""
-        for item in self.items:
-            if item.key == key:
-                return item
-        raise KeyError(f"unknown intervention {key!r}")
+        by_key: dict[str, Intervention] | None = self._memo.get("by key")
+        if by_key is None:
+            by_key = self._memo["by key"] = {item.key: item for item in reversed(self.items)}
+        if key not in by_key:
+            raise KeyError(f"unknown intervention {key!r}")
+        return by_key[key]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fhir_twin.errors import Issue
+from fhir_twin.model.memo import memo
 
 Array = NDArray[np.float64]
 Scale = Literal["log", "linear"]
@@ -160,16 +161,30 @@ class Twin:
     responses: tuple[tuple[str, str, float, float], ...] = field(default=())
     memory: Memory | None = None
     terms: tuple[TreatmentTerm, ...] = ()
+    _memo: dict[str, Any] = memo()
 
     def index(self, biomarker: str) -> int:
         """Raises ValueError when the twin does not model `biomarker`."""
         return self.biomarkers.index(biomarker)
 
     def used(self, biomarker: str) -> tuple[Point, ...]:
-        return tuple(p for p in self.points if p.used and p.biomarker == biomarker)
+        by_name: dict[str, tuple[Point, ...]] | None = self._memo.get("used")
+        if by_name is None:
+            found: dict[str, list[Point]] = {}
+            for point in self.points:
+                if point.used:
+                    found.setdefault(point.biomarker, []).append(point)
+            by_name = self._memo["used"] = {key: tuple(points) for key, points in found.items()}
+        return by_name.get(biomarker, ())
 
     def estimate(self, biomarker: str) -> Estimate:
         """Current value, canonical unit: median on a log scale, mean on a linear one, with its 80 % interval."""
+        known: dict[str, Estimate] = self._memo.setdefault("estimates", {})
+        if biomarker not in known:
+            known[biomarker] = self._estimate(biomarker)
+        return known[biomarker]
+
+    def _estimate(self, biomarker: str) -> Estimate:
         i = self.index(biomarker)
         half = Z80 * float(np.sqrt(self.covariance[i, i]))
         centre = float(self.mean[i])

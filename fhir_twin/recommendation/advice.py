@@ -8,10 +8,12 @@ show it as done.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 from fhir_twin.model import rules
 from fhir_twin.model.guidelines import DueRule
-from fhir_twin.model.intervention import Intervention
+from fhir_twin.model.intervention import Intervention, Interventions
+from fhir_twin.model.memo import ById
 from fhir_twin.model.plan import Recommendation
 from fhir_twin.recommendation.case import Case
 from fhir_twin.recommendation.due import due
@@ -19,10 +21,14 @@ from fhir_twin.recommendation.due import due
 
 def advice(case: Case, rank: int) -> tuple[Recommendation, ...]:
     """At most `most_advice` proposals, those of the lowest `order` first. rank: of the first."""
-    items = {item.key: item for item in case.interventions.items if item.by_guideline}
-    found = due(tuple(rule for item in items.values() if (rule := _rule(item))), rank, case)
+    found = due(_rules(ById(case.interventions)), rank, case)
     most = case.guidelines.ranking.most_advice
-    return tuple(_complete(r, items[r.key]) for r in found[:most])
+    return tuple(_complete(r, case.interventions.get(r.key)) for r in found[:most])
+
+
+@lru_cache(maxsize=8)
+def _rules(known: ById[Interventions]) -> tuple[DueRule, ...]:
+    return tuple(rule for item in known.value.items if item.by_guideline and (rule := _rule(item)))
 
 
 def _rule(item: Intervention) -> DueRule | None:

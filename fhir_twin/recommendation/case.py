@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from fhir_twin.model.coded import CodedChart
 from fhir_twin.model.guidelines import Guidelines
 from fhir_twin.model.intervention import Interventions
+from fhir_twin.model.memo import memo
 from fhir_twin.model.plan import Reason, StatedPreference
 from fhir_twin.model.rules import Predicate, SafetyRules, Words
 from fhir_twin.model.scenario import EventRisk, Proposals, Trajectory
@@ -29,6 +31,7 @@ class Case:
     safety: SafetyRules
     patient: PatientView
     preferences: tuple[StatedPreference, ...] = ()
+    memo: dict[str, Any] = memo()
 
     @property
     def as_of(self) -> datetime:

@@ -11,15 +11,14 @@ from fhir_twin.model.plan import Reason, Recommendation
 from fhir_twin.recommendation.case import Case
 from fhir_twin.recommendation.sentence import capital
 
+WISHES = ("ServiceRequest", "CarePlan")  # what is asked for is not done
 DONE = ("completed", "final", "amended", "corrected", "finished", "")
 
 
 def due(rules: tuple[DueRule, ...], rank: int, case: Case) -> tuple[Recommendation, ...]:
     """Proposals for the rules that apply and are not done; verified rules only; in the rules' order."""
     found: list[Recommendation] = []
-    for rule in sorted(rules, key=lambda r: (r.order, r.key)):
-        if not rule.verified or not case.holds(rule.when) or case.holds(rule.unless):
-            continue
+    for rule in _applying(rules, case):
         last = last_done(rule, case)
         if last is not None and last[2] >= case.as_of:
             continue
@@ -30,13 +29,16 @@ def due(rules: tuple[DueRule, ...], rank: int, case: Case) -> tuple[Recommendati
 def not_due(rules: tuple[DueRule, ...], case: Case) -> tuple[str, ...]:
     """What would apply but is done: said in words ("Colonoscopy: done 2021-03-02, next from 2031-02-28")."""
     words = []
-    for rule in sorted(rules, key=lambda r: (r.order, r.key)):
-        if not rule.verified or not case.holds(rule.when) or case.holds(rule.unless):
-            continue
+    for rule in _applying(rules, case):
         last = last_done(rule, case)
         if last is not None and last[2] >= case.as_of:
             words.append(f"{rule.title}: done {last[0].date()}, next from {last[2].date()}")
     return tuple(words)
+
+
+def _applying(rules: tuple[DueRule, ...], case: Case) -> list[DueRule]:
+    found = [r for r in rules if case.holds(r.when) and r.verified and not case.holds(r.unless)]
+    return sorted(found, key=lambda r: (r.order, r.key))
 
 
 def last_done(rule: DueRule, case: Case) -> tuple[datetime, str, datetime] | None:
@@ -53,26 +55,43 @@ def _occurrences(what: str, case: Case) -> list[tuple[datetime, str]]:
     """Of an analyte (a usable value), a code or words in an event's name."""
     points = case.patient.points.get(what, ())
     found = [(p.time, p.source) for p in points if p.time is not None]
-    for event in case.coded.chart.events:
-        if event.time is not None and event.status in DONE and _is(event, what):
-            found.append((event.time, event.source))
-    for measurement in case.coded.measurements:
-        time = measurement.measurement.time
-        if time is not None and what in measurement.loinc:
-            found.append((time, measurement.measurement.source))
+    codes, labels = _done(case)
+    if what.startswith("cvx:"):
+        return found + codes.get(f"cvx:{what[4:].zfill(2)}", [])
+    found += codes.get(what, [])
+    if what.isascii() and what.replace(" ", "").isalpha():
+        word = what.lower()
+        found += [row for label, rows in labels.items() if word in label for row in rows]
     return found
 
 
-def _is(event: Event, what: str) -> bool:
-    if event.kind in ("ServiceRequest", "CarePlan"):
-        return False
-    if what.startswith("cvx:"):
-        return any(
-            c.system in (CVX, "") and c.code.zfill(2) == what[4:].zfill(2) for c in event.concept.codings
-        )
-    if any(coding.code == what for coding in event.concept.codings):
-        return True
-    return what.isascii() and what.replace(" ", "").isalpha() and what.lower() in event.concept.label.lower()
+Done = dict[str, list[tuple[datetime, str]]]
+
+
+def _done(case: Case) -> tuple[Done, Done]:
+    """(by code, "cvx:NN" or LOINC; by label in lower case): when and by which source it was done. Made once a case."""
+    if "done" not in case.memo:
+        codes: Done = {}
+        labels: Done = {}
+        for event in case.coded.chart.events:
+            if event.time is not None and event.status in DONE and event.kind not in WISHES:
+                row = (event.time, event.source)
+                for code in _codes(event):
+                    codes.setdefault(code, []).append(row)
+                labels.setdefault(event.concept.label.lower(), []).append(row)
+        for measurement in case.coded.measurements:
+            time = measurement.measurement.time
+            for code in measurement.loinc if time is not None else ():
+                codes.setdefault(code, []).append((time, measurement.measurement.source))  # type: ignore[arg-type]
+        case.memo["done"] = codes, labels
+    found: tuple[Done, Done] = case.memo["done"]
+    return found
+
+
+def _codes(event: Event) -> set[str]:
+    codings = event.concept.codings
+    vaccines = {f"cvx:{c.code.zfill(2)}" for c in codings if c.system in (CVX, "")}
+    return vaccines | {c.code for c in codings}
 
 
 def _proposal(

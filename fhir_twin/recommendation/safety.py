@@ -21,7 +21,7 @@ from fhir_twin.rules.genes import gene_hits
 from fhir_twin.rules.kleene import Outcome
 from fhir_twin.rules.predicates import evaluate
 from fhir_twin.rules.safety import allergy_hits, asked_by, hit
-from fhir_twin.rules.view import PatientView, view
+from fhir_twin.rules.view import PatientView, without
 
 ALLERGY_CHECK = "The drug is taken all the same: is it tolerated? Correct the allergy list, or stop the drug."
 ORDER = {"high": 0, "moderate": 1, "low": 2}
@@ -70,7 +70,7 @@ def _judge(drug: Drug, case: Case) -> Iterator[tuple[Hit | None, Question | None
     safety = case.safety
     own = {id(entry) for entry in drug.entries}
     rest = tuple(m for m in case.coded.medications if id(m) not in own)
-    others = view(replace(case.coded, medications=rest), case.twin, case.risks)
+    others = without(case.patient, rest)
     for allergy in allergy_hits(others, drug.names, drug.names, safety, "stop"):
         yield replace(allergy, current="review", action=ALLERGY_CHECK), None
     for gene in gene_hits(others, drug.names, safety):

@@ -20,9 +20,12 @@ class Outcome:
     missing: tuple[tuple[str, str], ...] = ()
 
 
+NO = Outcome(False)
+
+
 def all_of(parts: list[Outcome]) -> Outcome:
     if any(p.value is False for p in parts):
-        return Outcome(False)
+        return NO
     missing = tuple(dict.fromkeys(m for p in parts if p.value is None for m in p.missing))
     facts = tuple(dict.fromkeys(f for p in parts if p.value for f in p.facts))
     return Outcome(None if any(p.value is None for p in parts) else True, facts, missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from fhir_twin.model.rules import Bounds, Predicate
@@ -31,9 +32,19 @@ SOCIAL = frozenset({"pack-years", "cigarettes-per-day", "alcohol-per-week"})
 
 
 def parse(table: object, where: str) -> Predicate:
-    """A TOML table (or a list of tables, which means all of them) as a Predicate.
+    """A TOML table (or a list of tables, which means all of them) as a Predicate; equal tables give the same object,
+    so that a patient is asked once.
 
     Raises ValueError naming `where` (file and rule) for an unknown or misplaced key."""
+    return _same(_parse(table, where))
+
+
+@lru_cache(maxsize=16_384)
+def _same(predicate: Predicate) -> Predicate:
+    return predicate
+
+
+def _parse(table: object, where: str) -> Predicate:
     if isinstance(table, list) and table:
         return Predicate("all", parts=tuple(parse(part, where) for part in table))
     if not isinstance(table, Mapping) or not table:

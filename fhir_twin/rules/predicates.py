@@ -13,7 +13,7 @@ from fhir_twin.model.coded import CodedChart
 from fhir_twin.model.rules import Predicate, Words
 from fhir_twin.model.scenario import EventRisk
 from fhir_twin.model.twin import Twin
-from fhir_twin.rules.kleene import Outcome, all_of, any_of
+from fhir_twin.rules.kleene import NO, Outcome, all_of, any_of
 from fhir_twin.rules.leaves import LEAVES
 from fhir_twin.rules.parse import parse
 from fhir_twin.rules.view import PatientView, view
@@ -42,9 +42,27 @@ def holds(
 
 
 def evaluate(predicate: Predicate, patient: PatientView, words: Words = NO_WORDS) -> Outcome:
-    """Kleene: "all" is False if any part is, "any" True if any part is, whatever is unknown beside it."""
+    """Kleene: "all" is False if any part is, "any" True if any part is, whatever is unknown beside it.
+
+    Each condition is evaluated once per view: rules share their leaves (see parse), and rules are asked of again."""
+    key = (id(predicate), id(words))
+    known = patient.memo.get(key)
+    if known is None:
+        # what the ids name is kept with the answer, so that no other object can come to have them
+        known = patient.memo[key] = (_evaluate(predicate, patient, words), predicate, words)
+    outcome: Outcome = known[0]
+    return outcome
+
+
+def _evaluate(predicate: Predicate, patient: PatientView, words: Words) -> Outcome:
     if predicate.op == "all":
-        return all_of([evaluate(part, patient, words) for part in predicate.parts])
+        outcomes = []
+        for part in predicate.parts:
+            outcome = evaluate(part, patient, words)
+            if outcome.value is False:
+                return NO
+            outcomes.append(outcome)
+        return all_of(outcomes)
     if predicate.op == "any":
         return any_of([evaluate(part, patient, words) for part in predicate.parts])
     if predicate.op == "not":

@@ -5,11 +5,12 @@ Answers are three-valued where the record can be silent: None means "cannot be t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from fhir_twin.model.coded import CodedChart, CodedProblem
+from fhir_twin.model.coded import CodedChart, CodedMedication, CodedProblem
+from fhir_twin.model.memo import memo
 from fhir_twin.model.scenario import EventRisk
 from fhir_twin.model.twin import Point, Twin
 from fhir_twin.rules.genotype import phenotypes
@@ -32,6 +33,7 @@ class PatientView:
     points: dict[str, tuple[Point, ...]]
     risks: tuple[EventRisk, ...]
     genes: dict[str, tuple[str, str]]
+    memo: dict[Any, Any] = memo()
 
     @property
     def as_of(self) -> datetime:
@@ -111,11 +113,6 @@ def view(coded: CodedChart, twin: Twin, risks: tuple[EventRisk, ...] = ()) -> Pa
         certainty = _certainty(problem)
         for group in problem.groups if certainty else ():
             problems.setdefault((group, certainty), []).append(problem)  # type: ignore[arg-type]
-    drugs: dict[str, list[str]] = {}
-    for drug in coded.medications:
-        if drug.medication.current:
-            for name in {*drug.classes, *drug.ingredients}:
-                drugs.setdefault(name, []).append(drug.medication.source)
     allergens: dict[str, list[str]] = {}
     for allergy in coded.allergies:
         if allergy.allergy.active and not allergy.allergy.none_known:
@@ -129,12 +126,27 @@ def view(coded: CodedChart, twin: Twin, risks: tuple[EventRisk, ...] = ()) -> Pa
         coded,
         twin,
         {key: tuple(found) for key, found in problems.items()},
-        {key: tuple(sorted(set(found))) for key, found in drugs.items()},
+        _drugs(coded.medications),
         {key: tuple(sorted(set(found))) for key, found in allergens.items()},
         {key: tuple(sorted(found, key=_moment)) for key, found in points.items()},
         risks,
         phenotypes(coded.chart.genes),
     )
+
+
+def without(patient: PatientView, medications: tuple[CodedMedication, ...]) -> PatientView:
+    """The view as if the record listed only `medications` (part of its own); the rest is shared."""
+    coded = replace(patient.coded, medications=medications)
+    return replace(patient, coded=coded, drugs=_drugs(medications))
+
+
+def _drugs(medications: tuple[CodedMedication, ...]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for drug in medications:
+        if drug.medication.current:
+            for name in {*drug.classes, *drug.ingredients}:
+                found.setdefault(name, []).append(drug.medication.source)
+    return {key: tuple(sorted(set(sources))) for key, sources in found.items()}
 
 
 def _certainty(problem: CodedProblem) -> Certainty | None:
