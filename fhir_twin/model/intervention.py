@@ -8,12 +8,12 @@ is not verified never reaches these types' `effects` and `events`: the loader dr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
 from fhir_twin.model.codes import Coding
-from fhir_twin.model.memo import memo
+from fhir_twin.model.memo import HIDDEN
 from fhir_twin.model.rules import Predicate
 from fhir_twin.model.tumour import TumourModel
 
@@ -201,7 +201,9 @@ class Interventions:
     items: tuple[Intervention, ...]
     combinations: tuple[Combination, ...] = ()
     inputs: tuple[EquationInput, ...] = ()
-    _memo: dict[str, Any] = memo()
+    _memo: dict[str, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False, metadata=HIDDEN
+    )
 
     def get(self, key: str) -> Intervention:
         """Raises KeyError for an unknown key."""

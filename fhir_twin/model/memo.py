@@ -1,20 +1,18 @@
 """What a value has worked out about itself, kept beside it: asked many times, computed once.
 
-Values stay frozen and equal as before: the memory takes no part in comparing, printing or the plain form, and a copy
-with `replace` begins with an empty one.
+    _memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False, metadata=HIDDEN)
+
+Such a value stays frozen and equal as before: the memory takes no part in comparing, printing or the plain form, and a
+copy with `replace` begins with an empty one.
 """
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
-
-
-def memo() -> Any:
-    """A dataclass field with an empty dict of its own."""
-    return field(default_factory=dict, init=False, repr=False, compare=False, metadata={"plain": False})
+HIDDEN = MappingProxyType({"plain": False})  # metadata of such a field: never part of the plain form
 
 
 class ById(Generic[T]):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhir_twin.errors import Issue
-from fhir_twin.model.memo import memo
+from fhir_twin.model.memo import HIDDEN
 
 Array = NDArray[np.float64]
 Scale = Literal["log", "linear"]
@@ -161,7 +161,9 @@ class Twin:
     responses: tuple[tuple[str, str, float, float], ...] = field(default=())
     memory: Memory | None = None
     terms: tuple[TreatmentTerm, ...] = ()
-    _memo: dict[str, Any] = memo()
+    _memo: dict[str, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False, metadata=HIDDEN
+    )
 
     def index(self, biomarker: str) -> int:
         """Raises ValueError when the twin does not model `biomarker`."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from fhir_twin.model.coded import CodedChart
 from fhir_twin.model.guidelines import Guidelines
 from fhir_twin.model.intervention import Interventions
-from fhir_twin.model.memo import memo
+from fhir_twin.model.memo import HIDDEN
 from fhir_twin.model.plan import Reason, StatedPreference
 from fhir_twin.model.rules import Predicate, SafetyRules, Words
 from fhir_twin.model.scenario import EventRisk, Proposals, Trajectory
@@ -31,7 +31,7 @@ class Case:
     safety: SafetyRules
     patient: PatientView
     preferences: tuple[StatedPreference, ...] = ()
-    memo: dict[str, Any] = memo()
+    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False, metadata=HIDDEN)
 
     @property
     def as_of(self) -> datetime:

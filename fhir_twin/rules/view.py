@@ -5,12 +5,12 @@ Answers are three-valued where the record can be silent: None means "cannot be t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from fhir_twin.model.coded import CodedChart, CodedMedication, CodedProblem
-from fhir_twin.model.memo import memo
+from fhir_twin.model.memo import HIDDEN
 from fhir_twin.model.scenario import EventRisk
 from fhir_twin.model.twin import Point, Twin
 from fhir_twin.rules.genotype import phenotypes
@@ -33,7 +33,7 @@ class PatientView:
     points: dict[str, tuple[Point, ...]]
     risks: tuple[EventRisk, ...]
     genes: dict[str, tuple[str, str]]
-    memo: dict[Any, Any] = memo()
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False, metadata=HIDDEN)
 
     @property
     def as_of(self) -> datetime:
