@@ -11,8 +11,9 @@ from typing import Any
 from fhir_twin.assimilation import BiomarkerSet, load_biomarkers
 from fhir_twin.coding import ConceptMaps, load_concept_maps
 from fhir_twin.errors import KnowledgeError
+from fhir_twin.model.order_rules import OrderRules
 from fhir_twin.recommendation import Guidelines, load_guidelines
-from fhir_twin.rules import SafetyRules, load_safety
+from fhir_twin.rules import SafetyRules, load_order_rules, load_safety
 from fhir_twin.simulation import Interventions, Outcomes, load_interventions, load_outcomes
 from mappings import Source
 from terminology import TextCoder, open_coder
@@ -32,6 +33,7 @@ class Knowledge:
     outcomes: Outcomes
     safety: SafetyRules
     guidelines: Guidelines
+    orders: OrderRules
 
 
 def load_knowledge(
@@ -56,6 +58,7 @@ def load_knowledge(
             outcomes=load_outcomes(source),
             safety=load_safety(source),
             guidelines=load_guidelines(source),
+            orders=load_order_rules(source),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise KnowledgeError(f"mappings: {error}") from error

@@ -24,7 +24,16 @@ _DOI = re.compile(r"10\.\d{4,9}/\S{1,200}\Z")
 _PMID = re.compile(r"\d{1,9}\Z")
 _URL = re.compile(r"https?://[^\s]{3,500}\Z")
 # Folders whose numbers reach advice: each file of them must carry evidence.
-NUMBERS = ("biomarkers", "interventions", "outcomes", "safety", "guidelines", "pharmacogenomics", "screening")
+NUMBERS = (
+    "biomarkers",
+    "interventions",
+    "outcomes",
+    "safety",
+    "guidelines",
+    "pharmacogenomics",
+    "screening",
+    "orders",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,8 @@ def check_knowledge(
     faults += codes.faults
     counts += codes.counts
     try:
-        left_out = load_knowledge(overlay, cache).safety.left_out
+        knowledge = load_knowledge(overlay, cache)
+        left_out = (*knowledge.safety.left_out, *knowledge.orders.left_out)
     except KnowledgeError as error:
         faults.append(error.message)
     else:

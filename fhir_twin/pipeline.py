@@ -17,7 +17,7 @@ from fhir_twin.assimilation import build_twin
 from fhir_twin.coding import code_chart
 from fhir_twin.errors import InvalidInput, Issue
 from fhir_twin.fhir.definitions import PLAN_ID, canonical
-from fhir_twin.fhir.drafts import as_if_signed
+from fhir_twin.fhir.drafts import DRUG_ORDER, as_if_signed, read_order
 from fhir_twin.fhir.read import read_chart
 from fhir_twin.fhir.write import write_plan
 from fhir_twin.fhir.write_context import WriteOptions
@@ -30,8 +30,10 @@ from fhir_twin.model.scenario import CONTINUE, EventRisk, Proposals, Trajectory
 from fhir_twin.model.twin import Twin
 from fhir_twin.recommendation import recommend
 from fhir_twin.recommendation.case import make_case
+from fhir_twin.recommendation.nondrug_orders import judge_nondrug
 from fhir_twin.recommendation.orders import judge_orders, not_read
 from fhir_twin.rules.consent import consent_refusal, without_record
+from fhir_twin.rules.view import view
 from fhir_twin.simulation import propose_scenarios, simulate
 
 T = TypeVar("T")
@@ -173,13 +175,16 @@ def judge_drafts(
 ) -> tuple[OrderRemark, ...]:
     """What is to be said of draft orders (R4 resources) before they are signed, against the run on the record.
 
-    patient: the Patient resource. drafts: MedicationRequests with an id, and the Medications that they name. They are
-    read as if they were in force. A plan that was refused judges nothing: see `done.plan.refused`."""
+    patient: the Patient resource. drafts: orders of any type with an id, and the Medications that they name. Drug
+    orders are read as if they were in force; others are judged where there is knowledge, else said to be not judged.
+    A plan that was refused judges nothing: see `done.plan.refused`."""
     if done.plan.refused:
         return ()
     k = knowledge
     renewed = {f"MedicationRequest/{d['id']}" for d in drafts if d.get("priorPrescription")}
-    entries = [{"resource": r} for r in (patient, *(as_if_signed(d) for d in drafts))]
+    drugs = [d for d in drafts if d.get("resourceType") in (DRUG_ORDER, "Medication")]
+    others = tuple(read_order(d) for d in drafts if d not in drugs)
+    entries = [{"resource": r} for r in (patient, *(as_if_signed(d) for d in drugs))]
     bundle: Bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
     chart = read_chart(bundle, done.chart.as_of)
     coded = code_chart(chart, k.coder, k.concept_maps)
@@ -193,11 +198,11 @@ def judge_drafts(
         *(done.coded, done.twin, done.proposals, done.trajectories, k.interventions, k.guidelines, k.safety)
     )
     seen = {m.medication.source for m in found}
-    unread = [
-        f"{d['resourceType']}/{d['id']}" for d in drafts if d.get("resourceType") == "MedicationRequest"
-    ]
+    unread = [f"{DRUG_ORDER}/{d['id']}" for d in drugs if d["resourceType"] == DRUG_ORDER]
     lost = tuple(not_read(order) for order in unread if order not in seen)
-    return (*judge_orders(case, found, done.plan), *lost)
+    together = replace(done.coded, medications=(*done.coded.medications, *found))
+    rest = judge_nondrug(case, others, k.orders, view(together, done.twin, case.risks))
+    return (*judge_orders(case, found, done.plan), *lost, *rest)
 
 
 class _Clock:

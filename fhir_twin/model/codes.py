@@ -14,6 +14,7 @@ CVX = "http://hl7.org/fhir/sid/cvx"
 ATC = "http://www.whocc.no/atc"
 UCUM = "http://unitsofmeasure.org"
 HGNC = "http://www.genenames.org"
+CPT = "http://www.ama-assn.org/go/cpt"
 
 # OIDs that C-CDA feeds and some servers put where the URI belongs (standards.md OB-12, CD-6).
 URI_OF_OID = {

@@ -14,9 +14,10 @@ Weight = Literal["critical", "warning", "info"]
 class OrderRemark:
     """One remark on one draft order.
 
-    order: source of the draft ("MedicationRequest/d1"). topic: stable key of what it is about, for overrides. kind:
-    contraindicated | allergy | interaction | duplicate | dose | gene | question | better | unknown. text: with the
-    patient's own facts; action: what to do; sources: of the facts. instead: proposals of the plan for the same aim.
+    order: source of the draft ("MedicationRequest/d1"). drug: what is ordered, in words. topic: stable key of what it
+    is about, for overrides. kind: contraindicated | allergy | interaction | duplicate | dose | gene | question |
+    better | unknown, and of orders that are no drugs also repeat | not-judged. text: with the patient's own facts;
+    action: what to do; sources: of the facts. instead: proposals of the plan for the same aim.
     """
 
     order: str

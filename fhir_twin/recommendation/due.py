@@ -45,13 +45,13 @@ def last_done(rule: DueRule, case: Case) -> tuple[datetime, str, datetime] | Non
     """(when, source, valid until) of the finding that keeps the rule satisfied longest; None when never done."""
     found = []
     for what, days in rule.done:
-        for when, source in _occurrences(what, case):
+        for when, source in occurrences(what, case):
             if when <= case.as_of:
                 found.append((when, source, when + timedelta(days=days)))
     return max(found, key=lambda item: (item[2], item[1]), default=None)
 
 
-def _occurrences(what: str, case: Case) -> list[tuple[datetime, str]]:
+def occurrences(what: str, case: Case) -> list[tuple[datetime, str]]:
     """Of an analyte (a usable value), a code or words in an event's name."""
     points = case.patient.points.get(what, ())
     found = [(p.time, p.source) for p in points if p.time is not None]

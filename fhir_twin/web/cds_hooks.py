@@ -32,7 +32,7 @@ from fhir_twin.web.cds_cards import gaps_card, plan_cards, refused_card
 from fhir_twin.web.cds_data import Gathered, allowed_base, gather
 from fhir_twin.web.cds_feedback import CARD, DAYS_KEPT, feedback_store, take_feedback, unanswered
 from fhir_twin.web.cds_order_cards import order_cards
-from fhir_twin.web.cds_request import HookCall, read_call
+from fhir_twin.web.cds_request import HookCall, forbids, read_call
 from fhir_twin.web.cds_runs import KeptRun, Runs
 from fhir_twin.web.cds_services import SERVICES, CdsService
 from fhir_twin.web.session_store import web_state
@@ -163,12 +163,9 @@ def _order_cards(
     medications = [
         e["resource"] for e in data.bundle["entry"] if e["resource"]["resourceType"] == "Medication"
     ]
-    beside = [r for r in call.all_orders if r.get("resourceType") in ("Medication", "MedicationRequest")]
-    beside = [
-        r for r in beside if r.get("doNotPerform") is not True
-    ]  # an order to stop is no drug to be checked
+    beside = [r for r in call.all_orders if not forbids(r)]  # an order to stop is no drug to be checked
     remarks = judge_drafts(kept.run, data.patient, [*medications, *beside], service.knowledge)
-    chosen = {f"MedicationRequest/{o['id']}" for o in call.orders}
+    chosen = {f"{o.get('resourceType')}/{o['id']}" for o in call.orders}
     intent = next(iter(call.intents)) if len(call.intents) == 1 else "proposal"
     own = tuple(r for r in remarks if r.order.split("/_history/")[0] in chosen)
     return list(order_cards(own, kept.run.plan, data.base, options, intent))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import groupby
 
 from fhir_twin.fhir.drafts import as_suggestion
 from fhir_twin.fhir.write_context import WriteOptions
 from fhir_twin.model.orders import OrderRemark
 from fhir_twin.model.plan import Plan
+from fhir_twin.recommendation.nondrug_orders import NOT_JUDGED
 from fhir_twin.web.cds_card import (
     Card,
     Suggestion,
@@ -31,6 +33,7 @@ _DISPLAY = {
     "question": "Missing fact",
     "better": "Better alternative",
     "unknown": "Not checked",
+    "repeat": "Done recently",
 }
 
 
@@ -41,7 +44,8 @@ def order_cards(
     alone and are never left out."""
     cards: list[Card] = []
     told: set[str] = set()
-    for _, group in groupby(remarks, key=lambda r: r.order):
+    silent = [r for r in remarks if r.kind == NOT_JUDGED]
+    for _, group in groupby((r for r in remarks if r.kind != NOT_JUDGED), key=lambda r: r.order):
         fresh = [r for r in group if r.topic not in told or r.kind not in ("interaction", "duplicate")]
         told |= {r.topic for r in fresh}  # a pair of drafts is told once
         single = [r for i, r in enumerate(fresh) if i < MOST_PER_ORDER or r.weight == "critical"]
@@ -49,6 +53,8 @@ def order_cards(
         rest = [r for r in fresh if r not in single]
         if rest:
             cards.append(_rest(rest))
+    if silent:
+        cards.append(_not_judged(silent))
     weights = {"critical": 0, "warning": 1, "info": 2}
     return tuple(sorted(cards, key=lambda c: weights[c.indicator]))
 
@@ -94,9 +100,26 @@ def _suggestions(
         )
         for rec in remark.instead[:2]
     )
-    if remark.weight != "critical":
+    if remark.weight != "critical" and remark.kind != "repeat":
         return swaps
     return (*swaps, Suggestion(f"Take out the order of {remark.drug}", topic, (out,)))
+
+
+def _not_judged(silent: list[OrderRemark]) -> Card:
+    """One card for all orders that no knowledge here is about; a clinician may silence it for these orders."""
+    names = list(dict.fromkeys(r.drug for r in silent))
+    return Card(
+        summary=f"Not judged: {', '.join(names)}",
+        indicator="info",
+        detail=paragraphs(
+            "No rule of this service is about these orders; they were not checked against the record:",
+            bullets(names),
+        ),
+        topic=f"order:{NOT_JUDGED}-{hashlib.sha256(chr(10).join(sorted(names)).encode()).hexdigest()[:12]}",
+        code=NOT_JUDGED,
+        display="Not judged",
+        linked=False,
+    )
 
 
 def _rest(rest: list[OrderRemark]) -> Card:

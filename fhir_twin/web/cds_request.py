@@ -10,7 +10,6 @@ from flask import request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from fhir_twin.errors import InvalidInput
-from fhir_twin.fhir.drafts import DRUG_ORDER
 from fhir_twin.fhir.parse import parse_json
 from fhir_twin.transport.urls import ID
 from fhir_twin.web.cds_services import CdsService
@@ -34,7 +33,7 @@ class Access:
 @dataclass(frozen=True, slots=True, repr=False)
 class HookCall:
     """prefetch: as sent; a missing key is not the same as null. orders: draft orders to judge (order hooks), the
-    selected ones only on order-select; all_orders: everything in draftOrders."""
+    selected ones only on order-select, whatever their type; all_orders: everything in draftOrders."""
 
     service: CdsService
     hook_instance: str
@@ -141,19 +140,22 @@ def _orders(
     everything = tuple(_ours(r, number, patient) for number, r in enumerate(found) if isinstance(r, dict))
     if len(everything) > MOST_ORDERS:
         raise InvalidInput(f"more than {MOST_ORDERS} draft orders")
-    drugs = tuple(
-        r for r in everything if r.get("resourceType") == DRUG_ORDER and r.get("doNotPerform") is not True
-    )
+    orders = tuple(r for r in everything if r.get("resourceType") != "Medication" and not forbids(r))
     if hook == "order-sign":
-        return drugs, everything
+        return orders, everything
     selected = context.get("selections")
     if not isinstance(selected, list) or not all(isinstance(s, str) for s in selected):
         raise InvalidInput("context.selections must be a list of references")
     names = {s.split("/_history/")[0].strip("/") for s in selected}
-    chosen = tuple(d for d in drugs if f"{DRUG_ORDER}/{d['id']}" in names or d["id"] in names)
+    chosen = tuple(o for o in orders if f"{o.get('resourceType')}/{o['id']}" in names or o["id"] in names)
     known = {f"{r.get('resourceType')}/{r['id']}" for r in everything} | {str(r["id"]) for r in everything}
     # A selection that names none of the drafts could be any of them: then all are judged, none is missed.
-    return (chosen if names <= known else drugs), everything
+    return (chosen if names <= known else orders), everything
+
+
+def forbids(order: Resource) -> bool:
+    """An order not to do something is no order of it."""
+    return order.get("doNotPerform") is True
 
 
 def _named(entry: dict[str, Any]) -> Any:

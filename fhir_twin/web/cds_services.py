@@ -63,14 +63,14 @@ SERVICES: dict[str, CdsService] = {
             "order-select",
             "Patient twin: check of a selected order",
             "Contraindication, interaction, duplicate, dose for the kidneys, genes and better alternatives for the "
-            "drugs that were just selected.",
+            "drugs that were just selected; contrast, radiation and repeats for other orders.",
         ),
         CdsService(
             "fhir-twin-order-sign",
             "order-sign",
             "Patient twin: check before signing",
             "Contraindication, interaction, duplicate, dose for the kidneys, genes and better alternatives for the "
-            "drugs that are about to be signed.",
+            "drugs that are about to be signed; contrast, radiation and repeats for other orders.",
         ),
     )
 }

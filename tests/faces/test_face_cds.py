@@ -199,7 +199,7 @@ def check_cards(answer: requests.Response) -> list[dict[str, Any]]:
 def check_action(action: dict[str, Any]) -> None:
     assert action["description"]
     if action["type"] == "delete":
-        assert action["resourceId"].startswith("MedicationRequest/")
+        assert action["resourceId"].split("/")[0] in ("MedicationRequest", "ServiceRequest")
         return
     assert action["type"] == "create"
     resource = action["resource"]
@@ -662,14 +662,61 @@ def test_a_better_alternative_takes_the_draft_out(post: Post) -> None:
 def test_orders_that_cannot_be_judged_are_said(post: Post) -> None:
     cards = check_cards(post("/fhir-twin-order-sign", sign(MINOR, order("d1", MINOR, "ibuprofen 200 mg"))))
     assert "not checked" in cards[0]["summary"]
-    no_drug = {
-        "resourceType": "ServiceRequest",
-        "id": "s1",
-        "status": "draft",
-        "intent": "order",
-        "code": {"text": "x-ray"},
+
+
+def service(id_: str, text: str, type_: str = "ServiceRequest") -> dict[str, Any]:
+    return {"resourceType": type_, "id": id_, "status": "draft", "intent": "order", "code": {"text": text}}
+
+
+def test_orders_that_are_no_drugs_are_judged_or_said_not_to_be(post: Post) -> None:
+    """CH-3, D5: never an empty answer that looks like "all is well"."""
+    device = {"resourceType": "DeviceRequest", "id": "w1", "codeCodeableConcept": {"text": "Walking frame"}}
+    orders = (service("s1", "CT abdomen with contrast"), service("s2", "Complete blood count"), device)
+    cards = check_cards(post("/fhir-twin-order-sign", sign(MARIA, *orders)))
+    topics = {c["source"]["topic"]["code"]: c for c in cards}
+    assert "metformin" in topics["interaction"]["summary"].lower()
+    assert topics["interaction"]["indicator"] == "warning"
+    silent = topics["not-judged"]
+    assert silent["indicator"] == "info"
+    assert "Complete blood count, Walking frame" in silent["summary"]
+    assert "CT abdomen" not in silent["summary"]
+    # A selection of one of them; an order that forbids; what is done too recently can be taken out by one click.
+    one = sign(MARIA, *orders, name="order-select", selections=["DeviceRequest/w1"])
+    [only] = check_cards(post("/fhir-twin-order-select", one))
+    assert only["summary"] == "Not judged: Walking frame"
+    assert check_cards(post("/fhir-twin-order-sign", sign(MARIA, {**orders[1], "doNotPerform": True}))) == []
+    feedback = answer_card(only, "overridden")
+    assert post("/fhir-twin-order-select/feedback", feedback).status_code == 200
+    assert check_cards(post("/fhir-twin-order-select", one)) == [], "told, and answered for these orders"
+
+
+def test_a_repeat_can_be_taken_out(post: Post) -> None:
+    body = sign(ARTHUR, service("s1", "Hemoglobin A1c"))
+    value = {"value": 5.6, "unit": "%", "system": "http://unitsofmeasure.org", "code": "%"}
+    code = {"coding": [{"system": "http://loinc.org", "code": "4548-4"}]}
+    when = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() - 10 * 86_400))
+    new = {
+        "resourceType": "Observation",
+        "id": "new-hba1c",
+        "status": "final",
+        "subject": {"reference": f"Patient/{ARTHUR}"},
+        "code": code,
+        "effectiveDateTime": when,
+        "valueQuantity": value,
     }
-    assert check_cards(post("/fhir-twin-order-sign", sign(ARTHUR, no_drug))) == []
+    bundle = body["prefetch"]["observations"]
+    bundle["entry"].append({"resource": new})
+    bundle["total"] += 1
+    [card] = check_cards(post("/fhir-twin-order-sign", body))
+    assert card["source"]["topic"]["code"] == "repeat"
+    [suggestion] = card["suggestions"]
+    assert suggestion["actions"] == [
+        {
+            "type": "delete",
+            "description": "Take out the draft order of Hemoglobin A1c",
+            "resourceId": "ServiceRequest/s1",
+        }
+    ]
 
 
 def test_hostile_text_stays_text(post: Post) -> None:
