@@ -70,7 +70,7 @@ def test_refusals_are_told_per_person() -> None:
         ("sglt2-inhibitor", "heart-failure", 3.1, ("diabetes", "ascvd"), 0.50, 0.85),  # EMPA-REG 2015
         ("glp1-ra", "mi", 3.8, ("diabetes", "ascvd"), 0.78, 0.97),  # LEADER 2016
         ("glp1-ra", "death", 3.8, ("diabetes", "ascvd"), 0.74, 0.97),
-        ("glp1-ra", "ascvd", 3.3, ("ascvd",), 0.72, 0.90),  # SELECT 2023
+        ("semaglutide-weight", "ascvd", 3.3, ("ascvd",), 0.72, 0.90),  # SELECT 2023
     ],
 )
 def test_trials(option, outcome, years, groups, low, high) -> None:  # type: ignore[no-untyped-def]
