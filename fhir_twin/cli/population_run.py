@@ -43,6 +43,11 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group", default="", metavar="ID", help="with bulk:URL: only the members of this Group"
     )
+    parser.add_argument(
+        "--incomplete",
+        action="store_true",
+        help="run on an export that lacks files or lines; every plan then says that its record may be short",
+    )
     parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="where the results go")
     parser.add_argument("--as-of", metavar="DATE", help="the day the record ends (ISO 8601; default: today)")
     parser.add_argument(
@@ -92,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     log.set_up(settings.text("log_level"))
     if arguments.workers < 1 or arguments.buckets < 0:
         raise InvalidInput("--workers must be at least 1, --buckets not negative")
-    source = _source(arguments)
+    source, incomplete = _source(arguments)
     end = date_of(arguments.as_of) if arguments.as_of else datetime.now(UTC).date()
     index = date_of(arguments.index).isoformat() if arguments.index else ""
     if index and index >= end.isoformat():
@@ -102,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     summary = run_population(
         source,
         arguments.out,
-        Task(end.isoformat(), index),
+        Task(end.isoformat(), index, incomplete=incomplete, base=_base(source)),
         _executor(arguments.engine, arguments.workers),
         site=site,
         buckets=arguments.buckets,
@@ -114,6 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     states = ", ".join(f"{n:,} {state}" for state, n in summary.states.items()) or "none"
     print(f"{summary.patients:,} patients ({states}) in {summary.seconds:.0f} s -> {arguments.out}")
+    if summary.incomplete:
+        print("made of an incomplete export: anything may be missing of anybody, allergies too")
     if summary.faults:
         print(
             f"{summary.faults:,} bad lines were left out: {arguments.out / 'quarantine.csv'} says where and why"
@@ -132,15 +139,36 @@ def site_of(settings: Settings) -> Site:
     return Site(*(str(f or "") for f in folders))
 
 
-def _source(arguments: argparse.Namespace) -> Path:
-    """The folder of the export; bulk:URL is exported first, into a folder beside the results (resumed after a stop)."""
+def _source(arguments: argparse.Namespace) -> tuple[Path, bool]:
+    """The folder of the export, and whether something of it is missing. bulk:URL is exported first, into a folder
+    beside the results (resumed after a stop). Raises Conflict for an incomplete export without --incomplete: what is
+    missing may be an allergy."""
     if not arguments.input.startswith("bulk:"):
-        if not Path(arguments.input).exists():
+        folder = Path(arguments.input)
+        if not folder.exists():
             raise InvalidInput("the input folder does not exist")
-        return Path(arguments.input)
+        return folder, _accepted(arguments, not _downloaded(folder))
+    folder = arguments.out.with_name(f"{arguments.out.name}-export")
+    origin = sha256(f"{arguments.input} {arguments.group}".encode()).hexdigest()
+    marker = folder / "complete"
+    words = marker.read_text("utf-8").split() if marker.exists() else []
+    if words and words[0] != origin:
+        raise Conflict(
+            "the folder beside --out holds an export of another server or group; choose another --out"
+        )
+    if words:
+        return folder, _accepted(arguments, "incomplete" in words)
+    short = _export(arguments, folder)
+    if _accepted(arguments, short):
+        origin += " incomplete"
+    marker.write_text(origin, "utf-8")
+    return folder, short
+
+
+def _export(arguments: argparse.Namespace, folder: Path) -> bool:
+    """Whether files or lines are missing."""
     from fhir_twin.cli import bulk
 
-    folder: Path = arguments.out.with_name(f"{arguments.out.name}-export")
     parser = argparse.ArgumentParser()
     bulk.add_arguments(parser)
     words = ["--out", str(folder), "--server", arguments.input.removeprefix("bulk:")]
@@ -148,17 +176,32 @@ def _source(arguments: argparse.Namespace) -> Path:
     for name in BULK_SETTINGS:
         if getattr(arguments, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    origin = sha256(f"{arguments.input} {arguments.group}".encode()).hexdigest()
-    marker = folder / "complete"
-    if marker.exists() and marker.read_text("utf-8") not in ("", origin):
+    return bulk.run(parser.parse_args(words)) != 0
+
+
+def _base(folder: Path) -> str:
+    """The server of the export, where `fhir-twin bulk` made the folder."""
+    from fhir_twin.transport.bulk_state import read_state
+
+    state = read_state(folder) if folder.is_dir() else None
+    return state.base if state is not None else ""
+
+
+def _downloaded(folder: Path) -> bool:
+    """False when `fhir-twin bulk` began to fill the folder and did not end."""
+    from fhir_twin.transport.bulk_state import read_state
+
+    state = read_state(folder) if folder.is_dir() else None
+    return state is None or state.step in ("downloaded", "done")
+
+
+def _accepted(arguments: argparse.Namespace, short: bool) -> bool:
+    if short and not arguments.incomplete:
         raise Conflict(
-            "the folder beside --out holds an export of another server or group; choose another --out"
+            "the export is not complete, and what is missing may be an allergy: run again to fetch it, or say "
+            "--incomplete to go on with what there is"
         )
-    if not marker.exists():
-        if bulk.run(parser.parse_args(words)):
-            print("the export is not complete; the run goes on with what there is", file=sys.stderr)
-        marker.write_text(origin, "utf-8")
-    return folder
+    return short
 
 
 def _executor(engine: str, workers: int) -> Executor:

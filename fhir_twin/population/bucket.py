@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from fhir_twin.errors import TwinError
-from fhir_twin.fhir.parse import parse_json
 from fhir_twin.knowledge import Knowledge, load_knowledge
 from fhir_twin.population import tables
-from fhir_twin.population.person import Resource, Task, person
+from fhir_twin.population.lines import Resource, resources_of
+from fhir_twin.population.person import Task, counted_issues, person
 from fhir_twin.population.shred import Whole, read_bucket
 
 
@@ -80,12 +79,11 @@ def twins(work: Bucket) -> Done:
     shared = {key: line for _, _, key, line in _rows(work.shards, work.buckets)}
     rows, states, digests, faults = tables.empty(), dict[str, int](), [], 0
     for patient, lines in grouped(work.shards, work.number):
-        resources, bad = _parse(lines)
+        resources, bad = resources_of(lines)
         faults += bad
         resources += _needed(resources, shared)
         found = person(patient, resources, knowledge, work.task)
-        row = found["patients"][0]  # a line that cannot be read is an issue of its patient
-        found["patients"][0] = (*row[:-1], row[-1] + bad)
+        counted_issues(found, bad)  # a line that cannot be read is an issue of its patient
         digests.append(tables.patient_digest(found))
         state = str(found["patients"][0][1])
         states[state] = states.get(state, 0) + 1
@@ -120,20 +118,6 @@ def _rows(shards: Sequence[str], bucket: int) -> Iterator[tuple[str, str, str, b
         yield from zip(*columns, strict=True)
 
 
-def _parse(lines: Sequence[bytes]) -> tuple[list[Resource], int]:
-    """The lines as resources; how many could not be read whole although their head could."""
-    found, bad = [], 0
-    for line in lines:
-        try:
-            value = parse_json(line, what="line")
-        except TwinError:
-            bad += 1
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found, bad
-
-
 def _needed(resources: Sequence[Resource], shared: dict[str, bytes]) -> list[Resource]:
     """The Medications that these resources refer to."""
     keys = set()
@@ -142,7 +126,7 @@ def _needed(resources: Sequence[Resource], shared: dict[str, bytes]) -> list[Res
         reference = medication.get("reference", "") if isinstance(medication, dict) else ""
         if isinstance(reference, str) and "/" in reference:
             keys.add(reference.partition("/_history/")[0].rsplit("/", 1)[-1])
-    found, _ = _parse([shared[k] for k in sorted(keys) if k in shared])
+    found, _ = resources_of([shared[k] for k in sorted(keys) if k in shared])
     return found
 
 

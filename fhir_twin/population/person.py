@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,27 +13,35 @@ from fhir_twin.assimilation.calibration import residual_rows
 from fhir_twin.errors import TwinError
 from fhir_twin.fhir.read import read_chart
 from fhir_twin.knowledge import Knowledge
+from fhir_twin.model.chart import Completeness
 from fhir_twin.model.guidelines import Ranking
 from fhir_twin.model.plan import Plan, Recommendation
 from fhir_twin.pipeline import Run, run
+from fhir_twin.population.lines import Resource, own_resources
 from fhir_twin.population.observed import Observed, observed
 from fhir_twin.population.synth_fhir import DEPRIVATION
 from fhir_twin.population.tables import Rows, empty
 from fhir_twin.recommendation.rank import counted
 from fhir_twin.rules.consent import consent_refusal
 
-Resource = dict[str, Any]
+SAFETY_TYPES = (
+    "Observation", "Condition", "MedicationRequest", "MedicationStatement", "AllergyIntolerance", "Consent"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """What is the same for every patient of a run. index: predictions are made from what was known then, and what
-    happened until `as_of` is observed ("" = no such look back). deprivation: extension url."""
+    happened until `as_of` is observed ("" = no such look back). deprivation: extension url. incomplete: the export
+    lacks files or lines, and no one can say whose. base: the server of the export ("" = not known); what points to
+    a patient of another server is not about ours."""
 
     as_of: str
     index: str = ""
     deprivation: str = DEPRIVATION
     residuals: bool = True
+    incomplete: bool = False
+    base: str = ""
 
     @property
     def moment(self) -> datetime:
@@ -52,19 +61,40 @@ def _moment(text: str) -> datetime:
 
 def person(patient: str, resources: Sequence[Resource], knowledge: Knowledge, task: Task) -> Rows:
     """Rows of one patient. A patient that cannot be read is a row with state "failed" and a safe reason."""
-    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in resources]}
+    foreign = 0
     try:
-        refusal = refused_now(bundle, task, patient)
-        if refusal:
-            return _nothing(patient, "refused", refusal, resources)
-        done = run(bundle, knowledge, task.moment, patient=patient, write=False)
-        seen = observed(bundle, knowledge, task.moment, task.until, patient) if task.index else ()
-        return _rows(patient, done, seen, resources, knowledge, task)
+        resources, foreign = own_resources(resources, task.base)
+        rows = _told(patient, resources, knowledge, task)
     except TwinError as error:
-        reason = error.message
+        rows = _nothing(patient, "failed", error.message, resources)
     except Exception as error:  # noqa: BLE001 - one of many: it is told by its kind, the rest goes on
-        reason = f"an error of ours ({type(error).__name__})"
-    return _nothing(patient, "failed", reason, resources)
+        rows = _nothing(patient, "failed", f"an error of ours ({type(error).__name__})", resources)
+    return counted_issues(rows, foreign)
+
+
+def _told(patient: str, resources: Sequence[Resource], knowledge: Knowledge, task: Task) -> Rows:
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in resources]}
+    refusal = refused_now(bundle, task, patient)
+    if refusal:
+        return _nothing(patient, "refused", refusal, resources)
+    short = _short(resources) if task.incomplete else ()
+    done = run(bundle, knowledge, task.moment, patient=patient, write=False, completeness=short)
+    seen = observed(bundle, knowledge, task.moment, task.until, patient) if task.index else ()
+    return _rows(patient, done, seen, resources, knowledge, task)
+
+
+def counted_issues(rows: Rows, issues: int) -> Rows:
+    """The patient's row with so many more issues (its last column)."""
+    row = rows["patients"][0]
+    rows["patients"][0] = (*row[:-1], row[-1] + issues)
+    return rows
+
+
+def _short(resources: Sequence[Resource]) -> tuple[Completeness, ...]:
+    """Of an incomplete export every type may lack something of this patient; the plan says so."""
+    read = Counter(str(r.get("resourceType", "")) for r in resources)
+    note = "the export was not complete"
+    return tuple(Completeness(t, read[t], None, "short", note) for t in SAFETY_TYPES)
 
 
 def refused_now(bundle: Resource, task: Task, patient: str) -> str:

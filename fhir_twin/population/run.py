@@ -64,7 +64,7 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """states: patients by what became of them. faults: quarantined lines. passed: lines of types that are not read.
-    digest: of all result rows."""
+    digest: of all result rows. incomplete: made of an export that lacked files or lines."""
 
     patients: int
     states: dict[str, int]
@@ -72,6 +72,7 @@ class Summary:
     passed: int
     digest: str
     seconds: float
+    incomplete: bool = False
 
 
 def run_population(
@@ -115,7 +116,7 @@ def run_population(
         done.append(answer)
         patients += answer.patients
         progress(Progress("twin", len(done), count, patients, time.monotonic() - began))
-    summary = _summary(done, out, time.monotonic() - began)
+    summary = _summary(done, out, time.monotonic() - began, task.incomplete)
     if not keep_shards:
         for shred in shreds:
             Path(shred.out).unlink(missing_ok=True)
@@ -214,7 +215,7 @@ def _claim(out: Path, manifest: dict[str, Any]) -> None:
         draft.write_text(json.dumps(manifest, indent=1), "utf-8")
 
 
-def _summary(done: list[Done], out: Path, seconds: float) -> Summary:
+def _summary(done: list[Done], out: Path, seconds: float, incomplete: bool) -> Summary:
     states: Counter[str] = Counter()
     for each in done:
         states.update(each.states)
@@ -226,6 +227,7 @@ def _summary(done: list[Done], out: Path, seconds: float) -> Summary:
         passed=int(read.get("passed", 0)),
         digest=f"{add_digests([int(d.digest, 16) for d in done]):064x}",
         seconds=round(seconds, 3),
+        incomplete=incomplete,
     )
     with Whole(out / "summary.json") as draft:
         draft.write_text(json.dumps(asdict(summary), indent=1, sort_keys=True), "utf-8")

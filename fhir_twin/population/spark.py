@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from fhir_twin.fhir.parse import parse_json
 from fhir_twin.population import tables
 from fhir_twin.population.bucket import OURS, Site, knowledge_of
-from fhir_twin.population.person import Task, person
+from fhir_twin.population.lines import resources_of
+from fhir_twin.population.person import Task, counted_issues, person
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -65,21 +65,13 @@ def twins_of(table: DataFrame, task: Task, result: str, site: Site = OURS) -> Da
         knowledge = knowledge_of(site)
         for batch in batches:
             for patient, lines in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
-                resources = [_resource(line) for line in sorted(lines)]
-                found = person(patient, [r for r in resources if r is not None], knowledge, task)
+                resources, bad = resources_of(line.encode() for line in sorted(lines))
+                found = person(patient, resources, knowledge, task)
+                counted_issues(found, bad)
                 yield tables.batch(result, found[result])
 
     together = table.selectExpr("patient", "resource").groupBy("patient").agg({"resource": "collect_list"})
     return together.toDF("patient", "resources").mapInArrow(work, _ddl(schema))
-
-
-def _resource(line: str) -> dict[str, Any] | None:
-    """None for what is no resource: the patient's row then counts fewer resources."""
-    try:
-        value = parse_json(line.encode(), what="line")
-    except Exception:  # noqa: BLE001 - one line of many; the others go on
-        return None
-    return value if isinstance(value, dict) else None
 
 
 _TYPES = {pa.string(): "string", pa.float64(): "double", pa.int32(): "int", pa.bool_(): "boolean"}

@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 from fhir_twin.assimilation import build_twin
 from fhir_twin.coding import code_chart
 from fhir_twin.errors import TwinError
-from fhir_twin.fhir.parse import parse_json
 from fhir_twin.fhir.read import read_chart
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.scenario import CONTINUE, Scenario, Trajectory
 from fhir_twin.model.twin import Z80, Twin
 from fhir_twin.population.bucket import OURS, Site, grouped, knowledge_of
+from fhir_twin.population.lines import own_resources, resources_of
 from fhir_twin.population.person import Task, refused_now
 from fhir_twin.population.shred import Whole
 from fhir_twin.population.trial_protocol import Eligibility, Protocol
@@ -105,14 +105,9 @@ def arms(work: ArmWork) -> ArmsDone:
 
 def _twin(patient: str, lines: Sequence[bytes], knowledge: Knowledge, task: Task) -> Twin | None:
     """None when there is none: refused, unreadable, or the patient's consent forbids it."""
-    entries = []
-    for line in lines:
-        try:
-            entries.append({"resource": parse_json(line, what="line")})
-        except TwinError:
-            continue
-    bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
     try:
+        own, _ = own_resources(resources_of(lines)[0], task.base)
+        bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in own]}
         chart = read_chart(bundle, task.moment, patient=patient)
         if refused_now(bundle, task, patient):
             return None

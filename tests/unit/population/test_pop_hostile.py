@@ -10,17 +10,20 @@ from typing import Any
 import pytest
 from population_cohort import END, Ran
 
-from fhir_twin.errors import InvalidInput
+from fhir_twin.__main__ import main
+from fhir_twin.errors import Conflict, InvalidInput
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.population import statistics as st
 from fhir_twin.population.executors import InProcess
 from fhir_twin.population.fairness import UNKNOWN, GroupRow, _band, _hidden, _merged, _third
+from fhir_twin.population.lines import own_resources
 from fhir_twin.population.person import Task
 from fhir_twin.population.results import Results
 from fhir_twin.population.run import run_population
 from fhir_twin.population.synth import write_cohort
 from fhir_twin.population.trial_protocol import protocol_of
 from fhir_twin.population.trial_run import check_names, run_trial
+from fhir_twin.transport.bulk_state import BulkState, write_state
 
 BORN = {"gender": "male", "birthDate": "1960-01-01"}
 
@@ -63,6 +66,76 @@ def test_a_consent_withdrawn_after_the_index_date_counts(tmp_path: Path) -> None
         ("a", "refused", True),
         ("b", "ok", False),
     ]
+
+
+def _about(reference: str, key: str = "1") -> dict[str, Any]:
+    return {
+        "resourceType": "Observation", "id": key, "status": "final", "subject": {"reference": reference},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "8480-6"}]},
+        "effectiveDateTime": "2025-01-01",
+        "valueQuantity": {"value": 131, "unit": "mm[Hg]", "system": "http://unitsofmeasure.org", "code": "mm[Hg]"},
+    }  # fmt: skip
+
+
+HERE, THERE = "https://here.example/fhir/Patient/a", "https://there.example/fhir/Patient/a"
+
+
+@pytest.mark.parametrize(
+    ("references", "base", "kept"),
+    [
+        (["Patient/a", "Patient/a"], "", 2),
+        ([HERE, f"{HERE}/_history/3"], "", 2),
+        (["Patient/a", HERE], "", 2),
+        (["Patient/a", HERE], "https://here.example/fhir/", 2),
+        ([HERE, HERE], "https://proxy.example/fhir", 2),  # a server that knows itself by another name
+        (["Patient/a", HERE, THERE], "https://here.example/fhir", 2),
+        ([HERE, THERE], "", None),
+        ([HERE, THERE], "https://third.example", None),
+        (["Patient/a", THERE], "https://here.example/fhir", None),
+    ],
+)
+def test_a_patient_of_the_same_id_on_another_server_is_another(
+    references: list[str], base: str, kept: int | None
+) -> None:
+    patient = {"resourceType": "Patient", "id": "a", **BORN}
+    lines = [patient, *(_about(r, str(n)) for n, r in enumerate(references))]
+    if kept is None:
+        with pytest.raises(Conflict, match="several servers"):
+            own_resources(lines, base)
+    else:
+        own, others = own_resources(lines, base)
+        assert (len(own) - 1, others) == (kept, len(references) - kept) and own[0] is patient
+
+
+def test_two_servers_in_one_folder_fail_the_patient_and_nobody_else(tmp_path: Path) -> None:
+    people = [{"resourceType": "Patient", "id": k, **BORN} for k in "ab"]
+    lines = [*people, _about(HERE, "1"), _about(THERE, "2"), _about("Patient/b", "3")]
+    found = _run(tmp_path, lines, Task("2026-01-01"))
+    assert found.rows("select patient, state, reason from patients order by patient") == [
+        ("a", "failed", "lines of several servers use this patient's id"),
+        ("b", "ok", ""),
+    ]
+    task = Task("2026-01-01", base="https://here.example/fhir")
+    out = tmp_path / "known"
+    run_population(tmp_path / "in", out, task, InProcess(), buckets=1)
+    mine = Results(out).rows("select patient, state, measurements, issues from patients order by patient")
+    assert [row[:3] for row in mine] == [("a", "ok", 1), ("b", "ok", 1)]
+    assert mine[0][3] == mine[1][3] + 1, "the stranger's line is an issue"
+
+
+def test_an_incomplete_export_is_run_only_when_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "Patient.ndjson").write_text(json.dumps({"resourceType": "Patient", "id": "a", **BORN}) + "\n")
+    write_state(folder, BulkState("ready", "https://here.example/fhir", "https://here.example/job/1"))
+    words = ["population", "run", "--input", str(folder), "--out", str(tmp_path / "out"), "--workers", "1"]
+    assert main(words) == 2
+    assert "--incomplete" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert main([*words, "--incomplete"]) == 0
+    assert "may be missing of anybody" in capsys.readouterr().out
+    assert Results(tmp_path / "out").summary["incomplete"] is True
 
 
 def test_a_finished_run_gives_its_sorted_input_when_asked_again(ran: Ran, tmp_path: Path) -> None:
