@@ -58,6 +58,7 @@ class Quirks:
     authorize_error: tuple[str, str] | None = None
     token_origin: str = ""
     check_scope: bool = True
+    post_only: bool = False
 
 
 @dataclass
@@ -208,6 +209,9 @@ class Ehr:
     def _authorize(self, request: Request) -> Response:
         fields = self._note(request)
         back = fields.get("redirect_uri", "")
+        if self.quirks.post_only and (request.method != "POST" or request.args):
+            self.faults.append("authorize: not a form POST")
+            return Response("use POST", 405)
         for name in ("response_type", "client_id", "scope", "state", "aud", "code_challenge"):
             if not fields.get(name):
                 self.faults.append(f"authorize: {name} is missing")

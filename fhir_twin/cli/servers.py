@@ -78,6 +78,9 @@ def _add(parser: argparse.ArgumentParser) -> None:
         "--backend-scope", action="append", default=[], help="system/ scopes for unattended runs"
     )
     parser.add_argument("--offline", action="store_true", help="ask for offline_access (a refresh token)")
+    parser.add_argument(
+        "--authorize-post", action="store_true", help="send the login request as a POST, where it is offered"
+    )
     parser.add_argument("--read-only", action="store_true", help="never ask for scopes that write")
 
 
@@ -133,6 +136,8 @@ def _values(a: argparse.Namespace) -> dict[str, Any]:
     }
     if a.offline:
         values["offline"] = True
+    if a.authorize_post:
+        values["authorize_post"] = True
     if a.read_only:
         values["write"] = False
     return values

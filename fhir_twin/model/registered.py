@@ -19,7 +19,8 @@ class RegisteredServer:
     secret (client secret by HTTP Basic), key (signed assertion), none (an open server; CDS Hooks only).
     oauth_origins: other origins that its OAuth endpoints may be on. scopes: what to ask for instead of our own list.
     backend_scopes: system/ scopes for unattended runs. without_s256: the server says that it does not take S256 and
-    is used all the same (the challenge is sent nevertheless). aud: sent instead of the base, for servers that insist
+    is used all the same (the challenge is sent nevertheless). authorize_post: the authorization request is a POST where
+    the server announces that it takes one. aud: sent instead of the base, for servers that insist
     on another form.
     """
 
@@ -39,6 +40,7 @@ class RegisteredServer:
     offline: bool = False
     write: bool = True
     without_s256: bool = False
+    authorize_post: bool = False
     nonce: Literal["required", "if-sent"] = "required"
 
     def covers(self, base: str) -> bool:

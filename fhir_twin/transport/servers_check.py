@@ -40,6 +40,8 @@ def check_registration(
     yield _where(found)
     yield _s256(found, server)
     yield _authorize(found)
+    if server.authorize_post:
+        yield _posted(found)
     yield _method(found, server)
     yield from _launches(found)
     yield _identity(found, server, base, http)
@@ -81,6 +83,12 @@ def _authorize(found: SmartConfiguration) -> Check:
             "authorization endpoint", "pass", parse_base(found.authorization_endpoint.split("?")[0]).origin
         )
     return Check("authorization endpoint", "warn", "none", "users cannot log in; Backend Services only")
+
+
+def _posted(found: SmartConfiguration) -> Check:
+    if found.posts_authorize:
+        return Check("authorize by POST", "pass", "authorize-post is offered")
+    return Check("authorize by POST", "warn", "authorize-post is not listed", "GET is used all the same")
 
 
 def _method(found: SmartConfiguration, server: RegisteredServer) -> Check:

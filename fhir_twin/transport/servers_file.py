@@ -24,7 +24,7 @@ _SERVER = {
     "name": str, "base": str, "client_id": str, "login": str, "client_secret_file": str, "client_secret_env": str,
     "algorithm": str, "title": str, "also": list, "aud": str, "oauth_origins": list, "scopes": list,
     "backend_scopes": list, "backend_client_id": str, "offline": bool, "write": bool, "without_s256": bool,
-    "nonce": str,
+    "nonce": str, "authorize_post": bool,
 }  # fmt: skip
 _CLIENT = {
     "issuer": str, "jwks_url": str, "jwks_file": str, "servers": list, "algorithms": list, "tenants": list,

@@ -13,7 +13,7 @@ from fhir_twin.transport.urls import parse_base
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
+    "base-uri 'none'; form-action 'self'{forms}; frame-ancestors {ancestors}"
 )
 _YEAR = 31_536_000
 
@@ -30,11 +30,16 @@ def frame_ancestors(settings: Settings) -> str:
     return " ".join(parse_base(word).origin for word in words)
 
 
+def policy(forms: tuple[str, ...] = ()) -> str:
+    """The CSP of a page of this app. forms: further origins that a form of it may be sent to."""
+    ancestors = current_app.extensions["fhir-twin"]["frame_ancestors"]
+    return _POLICY.format(forms="".join(f" {origin}" for origin in forms), ancestors=ancestors)
+
+
 def harden(response: Response) -> Response:
     """For after_request. A view's own Cache-Control and CSP are left as they are."""
     kept = current_app.extensions["fhir-twin"]
-    policy = _POLICY.format(ancestors=kept["frame_ancestors"])
-    response.headers.setdefault("Content-Security-Policy", policy)
+    response.headers.setdefault("Content-Security-Policy", policy())
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers.setdefault("Cache-Control", "no-store")

@@ -14,7 +14,6 @@ import hmac
 import secrets
 import time
 from typing import Any
-from urllib.parse import urlencode
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 
@@ -29,6 +28,7 @@ from fhir_twin.web.answers import json_response
 from fhir_twin.web.cookies import clear_cookie, set_cookie
 from fhir_twin.web.session import PageSession, session_page
 from fhir_twin.web.session_store import end_session, hand_out, web_state
+from fhir_twin.web.smart_authorize import to_authorize
 from fhir_twin.web.smart_finish import finish
 from fhir_twin.web.smart_parts import public_address, smart_parts
 
@@ -169,9 +169,7 @@ def _start(server: RegisteredServer, iss: str, launch_token: str, context: str) 
         "code_challenge_method": "S256",
         **({"nonce": nonce} if "openid" in scope.split() else {}),
     }
-    endpoint = configuration.authorization_endpoint
-    joined = "&" if "?" in endpoint else "?"
-    answer = make_response(redirect(f"{endpoint}{joined}{urlencode(query)}", 302))
+    answer = to_authorize(server, configuration, query)
     set_cookie(answer, _cookie_name(state), browser, path=_callback_path(), seconds=60 * MINUTES)
     log.event("smart.launch", mode=str(kept["mode"]), server=server.name)
     return answer

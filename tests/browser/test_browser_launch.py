@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from chromium import Chromium
-from ehr_peer import Ehr, ehr
+from ehr_peer import Ehr, Quirks, ehr
 from flask import Flask, Response
 from selenium.webdriver.common.by import By
 from serving import served
@@ -25,10 +25,13 @@ NAME = "Arthur Bell"
 
 
 @contextmanager
-def framed_twin(folder: Path, knowledge: Knowledge, peer: Ehr, ancestors: str) -> Iterator[str]:
+def framed_twin(
+    folder: Path, knowledge: Knowledge, peer: Ehr, ancestors: str, extra: str = ""
+) -> Iterator[str]:
     """fhir-twin without a server of its own, registered at the EHR."""
     file = folder / "servers.toml"
-    file.write_text(f'[[server]]\nname = "ehr"\nbase = "{peer.base}"\nclient_id = "twin"\n', "utf-8")
+    registered = f'[[server]]\nname = "ehr"\nbase = "{peer.base}"\nclient_id = "twin"\n{extra}'
+    file.write_text(registered, "utf-8")
     chosen = {"servers_file": str(file), "cache": str(folder / "cache"), "frame_ancestors": ancestors}
     settings = load_settings(chosen, {})
     with served(create_app(open_service(settings, knowledge), settings)) as base:
@@ -78,6 +81,26 @@ def test_the_page_works_in_a_frame_of_another_site(
                 assert stocked.faults == []
             finally:
                 browser.close()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_a_login_request_by_post(
+    tmp_path: Path, all_knowledge: Knowledge, browser: Chromium, scripts: bool
+) -> None:
+    """SL-4 authorize-post: the form sends itself within the policy; without scripts by its button."""
+    quirks = Quirks(capabilities=(*Quirks().capabilities, "authorize-post"), post_only=True)
+    with ehr(quirks=quirks) as peer:
+        peer.load(load_bundles()[0])
+        with framed_twin(tmp_path, all_knowledge, peer, "", "authorize_post = true\n") as base:
+            browser.cdp("Emulation.setScriptExecutionDisabled", value=not scripts)
+            browser.open(f"{base}/launch?iss={quote(peer.base)}&launch={peer.launch(PATIENT)}")
+            if not scripts:
+                assert "Continue" in browser.text("form")
+                browser.submit("form button")
+            browser.wait(lambda: NAME in browser.one("body").text, "the patient did not appear")
+            browser.cdp("Emulation.setScriptExecutionDisabled", value=False)
+            assert browser.violations() == []
+            assert peer.faults == []
 
 
 def test_nobody_else_may_frame_it(tmp_path: Path, all_knowledge: Knowledge, stocked: Ehr) -> None:

@@ -6,12 +6,14 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from ehr_peer import Client, Ehr, Quirks, ehr, query_of
+from lxml import html
 from werkzeug.serving import make_server
 
 from fhir_twin.cli.serve import open_app
@@ -167,6 +169,39 @@ def test_an_assertion_is_signed_by_a_published_key(
         assert len(requests.get(f"{base}/.well-known/jwks.json", timeout=30).json()["keys"]) == 3
         assert begin(base, peer, requests.Session()).status_code == 200
         assert peer.faults == []
+
+
+POSTED = Quirks(capabilities=(*Quirks().capabilities, "authorize-post"), post_only=True)
+
+
+def form_of(page: str) -> tuple[str, dict[str, str]]:
+    """Address and fields of the one form of a page."""
+    [form] = html.fromstring(page).forms
+    assert form.method == "POST"
+    return form.action, dict(form.fields)
+
+
+def test_the_login_request_is_a_post_where_that_is_wanted_and_offered(
+    serve: Served, stock: Callable[[Ehr], Ehr]
+) -> None:
+    """SL-4, BS-5 authorize-post: the same fields in a form, nothing of them in an address."""
+    with ehr(quirks=POSTED) as peer, serve(stock(peer), "authorize_post = true\n") as base:
+        browser = requests.Session()
+        query = {"iss": peer.base, "launch": peer.launch(PATIENT)}
+        page = browser.get(f"{base}/launch", params=query, headers=HTML, allow_redirects=False, timeout=30)
+        assert page.status_code == 200
+        assert f"form-action 'self' {peer.origin};" in page.headers["Content-Security-Policy"]
+        address, fields = form_of(page.text)
+        assert address == f"{peer.origin}/authorize"
+        assert fields["launch"] == query["launch"]
+        assert fields["code_challenge_method"] == "S256"
+        landed = browser.post(address, data=fields, headers=HTML, timeout=60)
+        assert "Proposals" in landed.text
+        assert peer.faults == []
+    # Not announced: a GET, whatever is registered. Announced and not registered: a GET too.
+    for quirks, extra in ((Quirks(), "authorize_post = true\n"), (replace(POSTED, post_only=False), "")):
+        with ehr(quirks=quirks) as peer, serve(stock(peer), extra) as base:
+            assert "code_challenge" in query_of(to_authorize(base, peer, requests.Session()))
 
 
 # --- habits of real servers -------------------------------------------------------------------------
