@@ -43,12 +43,34 @@ _SIG = re.compile(
     r"(tab(?:let)?s?|caps?(?:ule)?s?|puffs?|units?|mg|mcg|g|ml)\b",
     re.IGNORECASE,
 )
+_OTHER_NUMBER = re.compile(r"\d|½|\b(?:one|two|three|four|half)\b", re.IGNORECASE)
 _WORDS = {"one": "1", "two": "2", "three": "3", "half": "0.5", "half a": "0.5", "½": "0.5"}
 
 
 def read_dosages(given: tuple[s.DosageInstruction, ...]) -> tuple[Dosage, ...]:
     """All instructions; one with an unknown modifierExtension keeps its text only (it may mean "not")."""
     return tuple(_dosage(each) for each in given)
+
+
+def dosages_or_name(given: tuple[s.DosageInstruction, ...], name: str) -> tuple[Dosage, ...]:
+    """The instructions; where there are none, what stands in the drug's name ("Metformin 1000 mg BID"). Only a name
+    that says one amount and how often, and no other number, gives a dose: in "Metformin 500 MG Oral Tablet" 500 mg is
+    the tablet, and in "500 mg, 2 daily" it may be either."""
+    if given:
+        return read_dosages(given)
+    amount, unit = amount_in_text(name)
+    per_day = per_day_in_text(name)
+    if amount is None or per_day is None or _OTHER_NUMBER.search(_without_dose(name)):
+        return ()
+    needed = _AS_NEEDED.search(name) is not None
+    return (Dosage(text=name, amount=amount, unit=unit, per_day=per_day, as_needed=needed),)
+
+
+def _without_dose(text: str) -> str:
+    text = _SIG.sub(" ", text, count=1)
+    for pattern, _ in _PHRASES:
+        text = pattern.sub(" ", text)
+    return text
 
 
 def _dosage(given: s.DosageInstruction) -> Dosage:

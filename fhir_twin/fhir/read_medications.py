@@ -10,7 +10,7 @@ from fhir_twin.fhir import structs_care as c
 from fhir_twin.fhir.bundle import Resource
 from fhir_twin.fhir.context import Context
 from fhir_twin.fhir.moments import Moment
-from fhir_twin.fhir.read_dosage import read_dosages
+from fhir_twin.fhir.read_dosage import dosages_or_name, read_dosages
 from fhir_twin.fhir.read_stopped import FLAG as STOPPED
 from fhir_twin.fhir.read_stopped import says_stopped, told
 from fhir_twin.model.chart import Dosage, Medication
@@ -55,7 +55,7 @@ def read_request(
         intent=intent,
         start=start.point_by(context.as_of) if start is not None else None,
         end=end.point if end is not None else None,
-        dosages=read_dosages(given.dosage_instruction),
+        dosages=dosages_or_name(given.dosage_instruction, concept.label),
         reported=given.reported_boolean is True or given.reported_reference is not None,
         reasons=_reasons(given.reason_code, given.reason_reference, raw, context),
         flags=tuple(flag for flag, holds in marks.items() if holds),
@@ -96,7 +96,7 @@ def read_statement(
         current=running and not over and not stopped,
         start=said.point_by(context.as_of) if said is not None else None,
         end=end.point if end is not None else None,
-        dosages=read_dosages(given.dosage),
+        dosages=dosages_or_name(given.dosage, concept.label),
         reported=True,
         reasons=_reasons(given.reason_code, given.reason_reference, raw, context),
         flags=tuple(flag for flag, holds in marks.items() if holds),

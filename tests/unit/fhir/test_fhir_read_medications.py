@@ -12,7 +12,7 @@ import pytest
 from fhir_read_records import chart, quantity, resource, words
 
 from fhir_twin.fhir import structs as s
-from fhir_twin.fhir.read_dosage import per_day_in_text, read_dosages
+from fhir_twin.fhir.read_dosage import dosages_or_name, per_day_in_text, read_dosages
 from fhir_twin.model.chart import Dosage, Medication
 
 DRUG = {"medicationCodeableConcept": {"text": "lisinopril 10 mg tablet"}}
@@ -253,3 +253,34 @@ def test_null_means_not_given() -> None:
         medicationCodeableConcept={"coding": None, "text": "lisinopril"}, reasonCode=[None], note=None
     )
     assert found.concept.text == "lisinopril"
+
+
+@pytest.mark.parametrize(
+    ("name", "amount", "unit", "per_day"),
+    [
+        ("Metformin 1000 mg BID", "1000", "mg", 2.0),
+        ("atorvastatin 40 mg at bedtime", "40", "mg", 1.0),
+        ("Levothyroxine 100 mcg daily", "100", "mcg", 1.0),
+        ("Methotrexate 15 mg once weekly", "15", "mg", 1 / 7),
+        ("Metformin 500 MG Oral Tablet", None, "", None),  # the tablet, not the day
+        ("Metformin 500 mg, 2 daily", None, "", None),
+        ("Metformin 500 mg, take two twice daily", None, "", None),
+        ("Warfarin 5 mg daily except 2.5 mg on Monday", None, "", None),
+        ("Amoxicillin 250 mg/5 mL TID", None, "", None),
+        ("Lisinopril daily", None, "", None),
+        ("Lisinopril 10-20 mg daily", None, "", None),
+    ],
+)
+def test_a_dose_that_stands_in_the_name(
+    name: str, amount: str | None, unit: str, per_day: float | None
+) -> None:
+    found = dosages_or_name((), name)
+    if amount is None:
+        assert found == ()
+    else:
+        assert found == (Dosage(text=name, amount=Decimal(amount), unit=unit, per_day=per_day),)
+
+
+def test_instructions_win_over_the_name() -> None:
+    given = s.DosageInstruction(text="as directed")
+    assert dosages_or_name((given,), "Metformin 1000 mg BID") == read_dosages((given,))
