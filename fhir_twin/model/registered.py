@@ -75,12 +75,15 @@ class CdsClient:
 @dataclass(frozen=True, slots=True)
 class Registry:
     """The whole servers file. origins: web pages that may call the CDS services (CORS). unsigned_cds: CDS calls
-    without a JWT are taken (for a sandbox on loopback only)."""
+    without a JWT are taken (for a sandbox on loopback only). whole_plan: patient-view offers
+    the whole draft plan as one suggestion. record_checks: order-sign asks the client to keep a note of the check."""
 
     servers: tuple[RegisteredServer, ...] = ()
     clients: tuple[CdsClient, ...] = ()
     origins: tuple[str, ...] = ()
     unsigned_cds: bool = False
+    whole_plan: bool = False
+    record_checks: bool = False
 
     def named(self, name: str) -> RegisteredServer | None:
         return next((s for s in self.servers if s.name == name), None)

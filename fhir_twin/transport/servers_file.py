@@ -29,7 +29,7 @@ _SERVER = {
 _CLIENT = {
     "issuer": str, "jwks_url": str, "jwks_file": str, "servers": list, "algorithms": list, "tenants": list,
 }  # fmt: skip
-_CDS = {"origins": list, "unsigned": bool}
+_CDS = {"origins": list, "unsigned": bool, "whole_plan": bool, "record_checks": bool}
 ALGORITHMS = ("ES384", "RS384", "ES256", "RS256", "ES512", "RS512", "PS256", "PS384", "PS512")
 
 
@@ -56,7 +56,8 @@ def read_servers(path: Path | None, environment: Mapping[str, str] | None = None
     cds = table.get("cds", {})
     _check(cds, _CDS, "cds")
     origins = tuple(_origin(o, "cds") for o in cds.get("origins", ()))
-    return Registry(servers, clients, origins, bool(cds.get("unsigned", False)))
+    flags = {name: bool(cds.get(name, False)) for name in ("whole_plan", "record_checks")}
+    return Registry(servers, clients, origins, bool(cds.get("unsigned", False)), **flags)
 
 
 def _tables(table: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

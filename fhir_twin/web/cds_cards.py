@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 
 from fhir_twin.fhir.drafts import as_suggestion
 from fhir_twin.fhir.write_context import WriteOptions
@@ -20,6 +21,7 @@ from fhir_twin.web.cds_card import (
     section,
     source_words,
 )
+from fhir_twin.web.cds_extras import whole_plan
 from fhir_twin.web.cds_services import ESSENTIAL
 
 MOST_PROPOSALS = 5
@@ -28,8 +30,8 @@ MOST_WHY = 4
 REFUSED = "refused"
 
 
-def plan_cards(plan: Plan, base: str, options: WriteOptions) -> tuple[Card, ...]:
-    """The cards for a plan, the gravest first."""
+def plan_cards(plan: Plan, base: str, options: WriteOptions, *, whole: bool = False) -> tuple[Card, ...]:
+    """The cards for a plan, the gravest first. whole: the plan card also offers the whole CarePlan at once."""
     if plan.refused:
         return (refused_card(plan, "No advice from the patient's twin"),)
     stops = [r for r in plan.recommendations if r.stop]
@@ -40,7 +42,11 @@ def plan_cards(plan: Plan, base: str, options: WriteOptions) -> tuple[Card, ...]
     others = tuple(r for r in plan.recommendations if not r.stop)
     left_out = len(stops) + len(high) - len(cards)
     if others or plan.questions or left_out:
-        cards.append(_plan_card(plan, others, base, options, left_out))
+        card = _plan_card(plan, others, base, options, left_out)
+        if whole and plan.recommendations:
+            entire = whole_plan(plan, base, options, card.topic)
+            card = replace(card, suggestions=(*card.suggestions, entire))
+        cards.append(card)
     return tuple(cards)
 
 
@@ -120,8 +126,9 @@ def _plan_card(
             r.title,
             f"proposal:{r.key}",
             (create(as_suggestion(r, plan, base, options), f"Draft: {r.title}"),),
+            recommended=place == 0 and len(shown) > 1,
         )
-        for r in shown
+        for place, r in enumerate(shown)
     )
     if shown:
         count = "1 proposal" if len(proposals) == 1 else f"{len(proposals)} proposals"

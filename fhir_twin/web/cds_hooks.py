@@ -18,6 +18,7 @@ from fhir_twin.errors import NotFound, TwinError
 from fhir_twin.fhir.definitions import PLAN_ID, canonical
 from fhir_twin.fhir.write_context import WriteOptions
 from fhir_twin.model.audit import AuditNote, OutcomeCode
+from fhir_twin.model.plan import Plan
 from fhir_twin.model.registered import CdsClient, RegisteredServer
 from fhir_twin.pipeline import judge_drafts
 from fhir_twin.service import TwinService
@@ -30,6 +31,7 @@ from fhir_twin.web.cds_auth import CdsKeys, caller
 from fhir_twin.web.cds_card import Card, finished
 from fhir_twin.web.cds_cards import gaps_card, plan_cards, refused_card
 from fhir_twin.web.cds_data import Gathered, allowed_base, gather
+from fhir_twin.web.cds_extras import check_made
 from fhir_twin.web.cds_feedback import CARD, DAYS_KEPT, feedback_store, take_feedback, unanswered
 from fhir_twin.web.cds_order_cards import order_cards
 from fhir_twin.web.cds_request import HookCall, forbids, read_call
@@ -71,8 +73,10 @@ def serve(service_id: str) -> Response:
     try:
         base, server = allowed_base(call, client)
         data = gather(call, base, server)
-        cards = _cards(call, data)
+        cards, plan = _cards(call, data)
         body = _finish(cards, call, data, server, client)
+        if plan is not None and call.service.hook == "order-sign" and smart_parts().registry.record_checks:
+            body["systemActions"] = [_note(call, cards, plan, data)]
     except TwinError as error:
         outcome: OutcomeCode = "4" if error.status < 500 else "8"
         trail.put(actor, AuditNote("read", call.patient, outcome, detail=call.service.hook))
@@ -114,6 +118,10 @@ def cors(response: Response) -> Response:
         response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
         response.headers["Access-Control-Allow-Headers"] = _HEADERS
         response.headers["Access-Control-Max-Age"] = "600"
+        if (
+            request.headers.get("Access-Control-Request-Private-Network") == "true"
+        ):  # Chrome: public page, local service
+            response.headers["Access-Control-Allow-Private-Network"] = "true"
     return response
 
 
@@ -133,28 +141,39 @@ def _service(service_id: str) -> CdsService:
 # --- cards -----------------------------------------------------------------------------------------
 
 
-def _cards(call: HookCall, data: Gathered) -> list[Card]:
-    """All cards that this call would give, before those that were answered are taken out."""
+def _cards(call: HookCall, data: Gathered) -> tuple[list[Card], Plan | None]:
+    """All cards that this call would give, before those that were answered are taken out, and the plan they rest on;
+    None when there was nothing to look at."""
     if call.service.hook != "patient-view" and not call.orders:
-        return []
+        return [], None
     service: TwinService = current_app.extensions["fhir-twin"]["service"]
-    settings: Settings = current_app.extensions["fhir-twin"]["settings"]
-    label = settings.text("ai_label")
     runs: Runs = current_app.extensions["fhir-twin"]["cds_runs"]
-    kept = runs.get(data, call.patient, service.knowledge, label)
+    options = _options(service)
+    kept = runs.get(data, call.patient, service.knowledge, options.label)
     plan = kept.run.plan
-    instantiates = canonical("PlanDefinition", PLAN_ID, service.knowledge.version)
-    options = WriteOptions(label=label, instantiates=instantiates)
     if call.service.hook == "patient-view":
         if kept.cards is None:
-            kept.cards = plan_cards(plan, data.base, options)
+            whole = smart_parts().registry.whole_plan
+            kept.cards = plan_cards(plan, data.base, options, whole=whole)
         cards = list(kept.cards)
     elif plan.refused:
         cards = [refused_card(plan, "This order was not checked")]
     else:
         cards = _order_cards(call, data, kept, options, service)
     gaps = gaps_card(data.gaps)
-    return [*cards, gaps] if gaps is not None and not plan.refused else cards
+    return ([*cards, gaps] if gaps is not None and not plan.refused else cards), plan
+
+
+def _options(service: TwinService) -> WriteOptions:
+    settings: Settings = current_app.extensions["fhir-twin"]["settings"]
+    instantiates = canonical("PlanDefinition", PLAN_ID, service.knowledge.version)
+    return WriteOptions(label=settings.text("ai_label"), instantiates=instantiates)
+
+
+def _note(call: HookCall, cards: list[Card], plan: Plan, data: Gathered) -> dict[str, Any]:
+    service: TwinService = current_app.extensions["fhir-twin"]["service"]
+    address = f"{public_base()}/cds-services/{call.service.id}"
+    return check_made(call, cards, plan, data.base, _options(service), address)
 
 
 def _order_cards(

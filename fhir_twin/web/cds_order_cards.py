@@ -97,8 +97,9 @@ def _suggestions(
             f"Instead: {rec.title}",
             topic,
             (out, create(as_suggestion(rec, plan, base, options, intent=intent), f"Draft: {rec.title}")),
+            recommended=place == 0 and len(remark.instead) > 1,
         )
-        for rec in remark.instead[:2]
+        for place, rec in enumerate(remark.instead[:2])
     )
     if remark.weight != "critical" and remark.kind != "repeat":
         return swaps

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from fhir_twin import __version__
+
 PATIENT_KEY = "patient"
 # prefetch key -> resource type; the first are those without which nothing safe can be said.
 SEARCHED: dict[str, str] = {
@@ -43,6 +45,7 @@ class CdsService:
             "hook": self.hook,
             "title": self.title,
             "description": self.description,
+            "version": __version__,
             "prefetch": prefetch,
             "usageRequirements": "FHIR R4. Without prefetch it reads the record itself: send fhirServer and "
             "fhirAuthorization. For adults; every proposal is a draft that a clinician must review.",

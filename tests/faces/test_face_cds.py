@@ -239,8 +239,13 @@ def test_cors_for_registered_origins_only(signed: str) -> None:
         assert good.status_code in (200, 204)
         assert good.headers["Access-Control-Allow-Origin"] == "https://sandbox.example"
         assert "Authorization" in good.headers["Access-Control-Allow-Headers"]
-        bad = requests.options(url, headers={**asked, "Origin": "https://evil.example"}, timeout=30)
-        assert "Access-Control-Allow-Origin" not in bad.headers
+        local = {**asked, "Access-Control-Request-Private-Network": "true"}
+        assert "Access-Control-Allow-Private-Network" not in good.headers
+        assert requests.options(url, headers=local, timeout=30).headers[
+            "Access-Control-Allow-Private-Network"
+        ]
+        bad = requests.options(url, headers={**local, "Origin": "https://evil.example"}, timeout=30)
+        assert not [name for name in bad.headers if name.startswith("Access-Control-Allow")]
     refused = requests.post(
         f"{signed}/cds-services/fhir-twin-patient-view",
         headers={"Origin": "https://sandbox.example"},
@@ -730,6 +735,74 @@ def test_hostile_text_stays_text(post: Post) -> None:
     assert "](javascript" not in text
     assert "](https" not in text
     assert "\\u202e" not in text
+
+
+# --- what a site may switch on -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def generous(
+    tmp_path_factory: pytest.TempPathFactory, stocked_sandbox: str, all_knowledge: Knowledge
+) -> Iterator[str]:
+    """A service that offers whole plans and asks for notes of its checks."""
+    folder = tmp_path_factory.mktemp("generous")
+    file = folder / "servers.toml"
+    file.write_text("[cds]\nunsigned = true\nwhole_plan = true\nrecord_checks = true\n", "utf-8")
+    options = {"cache": str(folder / "cache"), "servers_file": str(file)}
+    with serving(stocked_sandbox, all_knowledge, **options) as base:
+        yield base
+
+
+def test_the_whole_plan_as_one_suggestion(generous: str, post: Post) -> None:
+    """D7, CR-3, CR-4: one create, valid, nothing that leads nowhere; only where it is switched on."""
+    body = hook("patient-view", ARTHUR, prefetch=full_prefetch(ARTHUR))
+    answer = requests.post(f"{generous}/cds-services/fhir-twin-patient-view", json=body, timeout=60)
+    plan = next(c for c in check_cards(answer) if c["source"]["topic"]["code"] == "draft-plan")
+    whole = plan["suggestions"][-1]
+    [action] = whole["actions"]
+    care_plan = action["resource"]
+    assert care_plan["resourceType"] == "CarePlan"
+    assert care_plan["intent"] == "proposal"
+    held = {f"#{r['id']}" for r in care_plan["contained"]}
+    assert {a["reference"]["reference"] for a in care_plan["activity"]} <= held
+    assert [s.get("isRecommended", False) for s in plan["suggestions"]].count(True) == 1
+    assert plan["suggestions"][0]["isRecommended"]
+    without = check_cards(post("/fhir-twin-patient-view", {**body, "hookInstance": str(uuid.uuid4())}))
+    kinds = {
+        a["resource"]["resourceType"] for c in without for s in c.get("suggestions", []) for a in s["actions"]
+    }
+    assert "CarePlan" not in kinds
+
+
+def test_a_note_of_the_check_as_a_system_action(generous: str, post: Post) -> None:
+    """CR-1: off by default; where it is on, order-sign asks for one GuidanceResponse and never touches an order."""
+    drafts = sign(
+        MARIA, order("d1", MARIA, "clarithromycin 500 mg"), service("s1", "Walking aid"), encounterId="e1"
+    )
+    told = requests.post(f"{generous}/cds-services/fhir-twin-order-sign", json=drafts, timeout=60).json()
+    [action] = told["systemActions"]
+    assert (action["type"], bool(action["description"])) == ("create", True)
+    note = action["resource"]
+    assert note["resourceType"] == "GuidanceResponse"
+    assert validate_resource(note) == ()
+    assert note["requestIdentifier"]["value"] == drafts["hookInstance"]
+    assert note["encounter"] == {"reference": "Encounter/e1"}
+    assert "MedicationRequest/d1, ServiceRequest/s1" in note["note"][0]["text"]
+    assert len(note["note"]) == 1 + len(told["cards"])
+    empty = sign(MARIA, name="order-sign")
+    assert (
+        "systemActions"
+        not in requests.post(f"{generous}/cds-services/fhir-twin-order-sign", json=empty, timeout=60).json()
+    )
+    select = {**drafts, "hook": "order-select"}
+    select["context"] = {**drafts["context"], "selections": ["MedicationRequest/d1"]}
+    assert (
+        "systemActions"
+        not in requests.post(
+            f"{generous}/cds-services/fhir-twin-order-select", json=select, timeout=60
+        ).json()
+    )
+    assert "systemActions" not in post("/fhir-twin-order-sign", drafts).json()
 
 
 # --- links, feedback ---------------------------------------------------------------------------------
