@@ -126,12 +126,11 @@ def advance(
 
 
 def contributions(points: Sequence[Point], groups: Sequence[Group], result: Assimilated) -> tuple[Point, ...]:
-    """The points with what each did: a group's gain and shift are shared evenly among its readings."""
+    """The points with what each did: a group's gain and shift are shared among its readings as they make its value."""
     done = list(points)
     for group, effect in zip(groups, result.traces, strict=True):
-        share = 1.0 / len(group.members)
-        gain, shift = effect.gain * share, effect.shift * share
-        for index in group.members:
+        for index, share in zip(group.members, group.shares, strict=True):
+            gain, shift = effect.gain * share, effect.shift * share
             done[index] = replace(done[index], gain=gain, shift=shift, weight=effect.weight)
     return tuple(done)
 

@@ -44,10 +44,11 @@ def expect(
     *,
     setting: str = "unknown",
     readings: int = 1,
+    assay: str = "",
     levels: Sequence[float] = LEVELS,
 ) -> Expected:
-    """The next reading of `biomarker` at `at`. Raises InvalidInput for a biomarker that is not modelled, a moment
-    before the twin's last value, or a twin without a state."""
+    """The next reading of `biomarker` at `at`, by the usual assay or another one (its key). Raises InvalidInput for a
+    biomarker that is not modelled, a moment before the twin's last value, or a twin without a state."""
     memory = twin.memory
     if memory is None or biomarker not in twin.biomarkers or twin.biomarkers != known.keys:
         raise InvalidInput("nothing can be expected: no state, or the biomarker is not modelled")
@@ -59,8 +60,8 @@ def expect(
     shift = model.shift(setting)
     mean, variance = _at(memory, known, row, when, away=shift is not None)
     mean += float(ageing_rates(known.models, twin.profile.sex)[row]) * (when - memory.reference)
-    mean += shift or 0.0
-    spread = np.sqrt(variance + visit_variance(model, setting, readings, age))
+    mean += (shift or 0.0) + model.assay(assay).bias
+    spread = np.sqrt(variance + visit_variance(model, setting, readings, age, assay, float(np.exp(mean))))
     scale, scores = _scores(memory, known, row, biomarker, age, setting, tuple(levels))
     quantiles = np.exp(mean + spread * scores)
     return Expected(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fhir_twin.assimilation.load_assays import read_assays
 from fhir_twin.assimilation.load_evidence import read_evidence
 from fhir_twin.assimilation.load_intervals import Tables, joined, read_intervals, read_tables
 from fhir_twin.assimilation.units import fold, parse_unit, to_canonical
@@ -121,14 +122,15 @@ def _analyte(row: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> Analyt
             c.get("use", ""),
             c.get("equation", ""),
             rules=_rules(c.get("unit_rules", [])),
-            sample=c.get("sample", ""),
+            assay=c.get("assay", ""),
         )
         for c in row["codes"]
     )
     cited = tuple(evidence[k] for k in ("window", "molar") if k in evidence)
     derived, others = bool(row.get("derived", False)), tuple(row.get("other_units", []))
     bare = tuple((u, float(a), float(b)) for u, (a, b) in row.get("unlabelled", {}).items())
-    analyte = Analyte(key, row["name"], unit, codes, rules, (low, high), derived, cited, others, bare)
+    assays = read_assays(row, evidence)
+    analyte = Analyte(key, row["name"], unit, codes, rules, (low, high), derived, cited, others, bare, assays)
     if any(to_canonical(1.0, other, analyte) is None for other in (*others, *(u for u, *_ in bare))):
         raise ValueError(f"{key}: other_units has a unit that cannot be converted")
     return analyte
@@ -159,7 +161,7 @@ def _model(table: Mapping[str, Any], analyte: Analyte, evidence: Mapping[str, Ev
             float(noise["reading"]),
             {k: float(v) for k, v in noise.get("settings", {}).items()},
             tuple((float(a), float(f)) for a, f in noise.get("ages", [])),
-            {k: float(v) for k, v in noise.get("samples", {}).items()},
+            {a.key: a for a in analyte.assays},
         ),
         slopes=tuple(_slope(row) for row in table.get("slope", [])),
         treatments=tuple(_treatment(row, evidence) for row in table.get("treatment", [])),

@@ -14,7 +14,7 @@ def read_evidence(table: Mapping[str, Any]) -> dict[str, Evidence]:
         e["id"]: Evidence(e["claim"], e["source"], e["value"], e["mark"], bool(e["verified"]))
         for e in table.get("evidence", [])
     }
-    for part in ("prior", "slope", "treatment"):
+    for part in ("prior", "slope", "treatment", "assay"):
         for row in table.get(part, []):
             cited(part, row, found)
     for part in ("dynamics", "noise", "ageing", "out_of_office"):

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from fhir_twin.assimilation.assays import assay_of
 from fhir_twin.assimilation.units import convert
 from fhir_twin.errors import Issue
 from fhir_twin.model.biomarker import Analyte, BiomarkerSet, Code
@@ -82,8 +83,6 @@ def _point(coded: CodedMeasurement, known: BiomarkerSet, as_of: datetime) -> Poi
     flags = tuple(m.flags) + (("coded-from-text",) if coded.from_text else ())
     if code.equation:
         flags += (f"equation:{code.equation}",)
-    if code.sample:
-        flags += (f"sample:{code.sample}",)
     if m.status == "preliminary" and "preliminary" not in flags:
         flags += ("preliminary",)
     draft = Point(
@@ -97,6 +96,7 @@ def _point(coded: CodedMeasurement, known: BiomarkerSet, as_of: datetime) -> Poi
         readings=max(m.readings, 1),
         reported=f"{m.comparator or ''}{m.value} {m.unit or m.unit_code}".strip(),
         flags=flags,
+        assay=assay_of(m, analyte, code),
     )
     reason = _unusable(m, analyte.key, code, as_of)
     converted = convert(

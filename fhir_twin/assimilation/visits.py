@@ -1,7 +1,6 @@
-"""Points -> visits: values of one biomarker on one (UTC) day in one setting are one visit, with their mean.
+"""Points -> visits: values of one biomarker on one (UTC) day in one setting are one visit (see pool).
 
-Readings of one visit share most of their noise; taken one by one they would count as independent. The mean is taken
-on the model scale; the noise falls only in its reading part (see prior.visit_variance).
+Readings of one visit share most of their noise; taken one by one they would count as independent.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from datetime import datetime
 import numpy as np
 
 from fhir_twin.assimilation.clock import day, years
+from fhir_twin.assimilation.pooling import pool
 from fhir_twin.dynamics.kalman import Loading, Visits
 from fhir_twin.dynamics.layout import Layout, term_exposure
-from fhir_twin.dynamics.prior import ADULT, visit_variance
+from fhir_twin.dynamics.prior import ADULT
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.twin import Array, Point
 
@@ -26,8 +26,8 @@ _SIDE = {None: 0, "<": -1, "<=": -1, ">": 1, ">=": 1}
 @dataclass(frozen=True, slots=True, repr=False)
 class Group:
     """One value to assimilate: biomarker row, visit day, mean time (years since 2000), value and variance on the
-    model scale, bound side, the positions of its points, and whether it was taken outside the office (the mean
-    difference to the office is then out of the value)."""
+    model scale, bound side, the positions of its points, the share of each in the value, and whether it was taken
+    outside the office (the mean difference to the office is then out of the value)."""
 
     row: int
     day: int
@@ -36,6 +36,7 @@ class Group:
     variance: float
     side: int
     members: tuple[int, ...]
+    shares: tuple[float, ...] = ()
     away: bool = False
 
 
@@ -57,33 +58,27 @@ def group_points(
 ) -> tuple[Group, ...]:
     """Groups in order of day, biomarker, setting: the order in which the points came does not matter."""
     rows = {key: i for i, key in enumerate(known.keys)}
-    buckets: dict[tuple[int, int, str, str, int, float], list[int]] = {}
+    buckets: dict[tuple[int, int, str, float, int, float], list[int]] = {}
     for index, point in enumerate(points):
         if point.used and point.time is not None and point.biomarker in rows:
-            side = _SIDE[point.bound]
+            side, row = _SIDE[point.bound], rows[point.biomarker]
             at = point.value if side else 0.0
-            key = (day(point.time), rows[point.biomarker], point.setting, sample_of(point), side, at)
+            factor = known.models[row].assay(point.assay).factor
+            key = (day(point.time), row, point.setting, factor, side, at)
             buckets.setdefault(key, []).append(index)
     groups = []
-    for (when, row, setting, sample, side, _), members in sorted(buckets.items()):
+    for (when, row, setting, _, side, _), members in sorted(buckets.items()):
         ordered = sorted(members, key=lambda i: (points[i].time, points[i].value, points[i].source))
-        values = [math.log(points[i].value) for i in ordered]
-        times = [years(points[i].time) for i in ordered]  # type: ignore[arg-type]
-        weights = [points[i].readings for i in ordered]
-        readings = sum(weights)
-        value = math.fsum(v * w for v, w in zip(values, weights, strict=True)) / readings
-        model, age = known.models[row], age_at(points[ordered[0]].time)  # type: ignore[arg-type]
-        variance = visit_variance(model, setting, readings, age, sample)
+        first = points[ordered[0]].time
+        chosen = [points[i] for i in ordered]
+        model, age = known.models[row], age_at(first)  # type: ignore[arg-type]
+        value, variance, shares = pool(chosen, model, age)
         shift = model.shift(setting)
         value -= shift or 0.0
-        time = math.fsum(times) / len(times)
-        groups.append(Group(row, when, time, value, variance, side, tuple(ordered), shift is not None))
+        time = math.fsum(years(p.time) for p in chosen) / len(chosen)  # type: ignore[arg-type]
+        away = shift is not None
+        groups.append(Group(row, when, time, value, variance, side, tuple(ordered), shares, away))
     return tuple(groups)
-
-
-def sample_of(point: Point) -> str:
-    """The kind of sample that the code names, "" for the usual one."""
-    return next((f.removeprefix("sample:") for f in point.flags if f.startswith("sample:")), "")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

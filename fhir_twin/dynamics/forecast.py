@@ -64,10 +64,11 @@ def forecast(
     times (P, V): years, rising; NaN pads short histories. values (P, V, k) in canonical units, NaN = not observed;
     (P, V) when k = 1. at (P, A) or (A,): years, not before the last visit. covariates, each optional: "age" (P,) in
     years at time 0, "sex" (P,) "female"/"male"/other, "groups" (P,) sets of condition groups, "setting" (P,) or one,
-    "readings" averaged per value, "drugs" {class: (P,) start, NaN = never}. What is missing is not assumed: the prior
-    is then the mixture over it. of: the next measurement (with its noise) or the usual value. prior "flat": the level
-    is learned from the first value only. calibrated=False: quantiles of the plain Gaussian, without the person's own
-    spread and the calibration tables. Raises InvalidInput, naming what does not fit."""
+    "readings" averaged per value, "drugs" {class: (P,) start, NaN = never}, "assay" {biomarker: key, or (P,), or (P, V)
+    of them; "" the usual one} of the values given (the forecast is of the usual assay). What is missing is not assumed:
+    the prior is then the mixture over it. of: the next measurement (with its noise) or the usual value. prior "flat":
+    the level is learned from the first value only. calibrated=False: quantiles of the plain Gaussian, without the
+    person's own spread and the calibration tables. Raises InvalidInput, naming what does not fit."""
     keys, goal = tuple(biomarkers), np.asarray(at, dtype=np.float64)
     have = read_histories(times, values, covariates, keys, known, at=goal, prior=prior)
     model, people, goal, shares = have.model, have.people, have.at, have.shares

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fhir_twin.dynamics.cohort import People, read_people, visit_noise
+from fhir_twin.dynamics.cohort import People, assay_effects, read_people, visit_noise
 from fhir_twin.dynamics.kalman import Belief, Filtered, Loading, Robust, Visits, kalman_filter
 from fhir_twin.dynamics.layout import Layout, build_layout
 from fhir_twin.dynamics.prior import ageing_rates, prior_belief, slope_regimes
@@ -71,9 +71,10 @@ def read_histories(
     layout = build_layout(model, tuple(term for term, _ in drugs))
     rates = [ageing_rates(model.models, p.sex) for p in people.profiles]
     drift = np.array(rates).reshape(len(t), len(keys))
-    noise = visit_noise(model, people, t)
+    factor, own, bias = assay_effects(model, people, y)
+    noise = visit_noise(model, people, t) * factor + own
     shift, away = _settings(model, people)
-    observed = np.log(y) - shift[:, None, :] - drift[:, None, :] * np.nan_to_num(t)[..., None]
+    observed = np.log(y) - bias - shift[:, None, :] - drift[:, None, :] * np.nan_to_num(t)[..., None]
     start, shares = _start(model, layout, people, prior)
     many = _repeater(shares.shape[1])
     slopes = [Loading(r, c, many(np.nan_to_num(t))) for r, c in layout.slopes]

@@ -75,14 +75,37 @@ def slope_regimes(model: BiomarkerModel, profile: Profile) -> tuple[SlopeRegime,
 
 
 def visit_variance(
-    model: BiomarkerModel, setting: str, readings: int, age: float | None, sample: str = ""
+    model: BiomarkerModel,
+    setting: str,
+    readings: int,
+    age: float | None,
+    assay: str = "",
+    value: float | None = None,
 ) -> float:
-    """R of one visit (model scale): sqrt(visit^2 + reading^2 / readings) x setting, age and sample factors, squared."""
-    noise = model.noise
-    factor = noise.settings.get(setting, 1.0) * noise.samples.get(sample, 1.0)
+    """R of one visit (model scale): what its readings share and what is each reading's own. value: canonical units,
+    needed only by an assay whose error is known in those (None: as at the assay's relative error)."""
+    shared, own = noise_parts(model, setting, readings, age, assay, value)
+    return shared + own
+
+
+def noise_parts(
+    model: BiomarkerModel,
+    setting: str,
+    readings: int,
+    age: float | None,
+    assay: str = "",
+    value: float | None = None,
+) -> tuple[float, float]:
+    """Variances (model scale): of the visit, which all its readings share, and of these readings themselves.
+
+    The error of an assay does not fall with the number of readings: the calibration, the strip lot and the cuff are
+    the same in all of them."""
+    noise, way = model.noise, model.assay(assay)
+    factor = noise.settings.get(setting, 1.0) * way.factor
     if age is not None and noise.ages:
         factor *= next((f for start, f in reversed(noise.ages) if age >= start), noise.ages[0][1])
-    return (noise.visit**2 + noise.reading**2 / readings) * factor**2
+    own = way.cv if value is None else way.error(value)
+    return noise.visit**2 * factor**2, noise.reading**2 / readings * factor**2 + own**2
 
 
 def ageing_rates(models: Sequence[BiomarkerModel], sex: str | None) -> Array:

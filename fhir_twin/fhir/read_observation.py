@@ -12,6 +12,7 @@ from fhir_twin.fhir import structs_clinical as k
 from fhir_twin.fhir.bundle import Resource
 from fhir_twin.fhir.context import Context
 from fhir_twin.fhir.moments import Moment
+from fhir_twin.fhir.read_device import read_device
 from fhir_twin.fhir.read_genes import is_gene_result, read_gene
 from fhir_twin.fhir.read_setting import find_setting, is_patient_supplied
 from fhir_twin.fhir.read_values import has_value, pressure_in_text, read_value
@@ -48,6 +49,7 @@ class _Shared:
     encounter: str
     specimen: Concept | None
     method: Concept | None
+    device: Concept | None
     flags: tuple[str, ...]
 
 
@@ -157,6 +159,7 @@ def _shared(
         encounter=encounter,
         specimen=specimen if specimen is not None and not elements.is_empty(specimen) else None,
         method=elements.concept(given.method) if given.method is not None else None,
+        device=read_device(given, raw, context),
         flags=flags,
     )
 
@@ -235,6 +238,7 @@ def _measurement(
         reference_high=high,
         method=shared.method,
         specimen=shared.specimen,
+        device=shared.device,
         panel=panel,
         encounter=shared.encounter,
         flags=(*shared.flags, *read.flags) if read.flags else shared.flags,
@@ -257,6 +261,7 @@ def _pressure_pair(pair: tuple[Decimal, Decimal], panel: Concept, shared: _Share
             setting=shared.setting,
             categories=shared.categories,
             method=shared.method,
+            device=shared.device,
             panel=panel,
             encounter=shared.encounter,
             flags=(*shared.flags, "parsed-from-text"),

@@ -38,7 +38,7 @@ class UnitRule:
 class Code:
     """A LOINC code of an analyte. use: "" normal | "exclude" (never assimilated, reason in `note`).
     equation: how an eGFR was estimated. note: what it is. rules: conversions that hold for this code only, before
-    the analyte's own (urea in mg/dL is not urea nitrogen in mg/dL). sample: kind of sample with a noise of its own."""
+    the analyte's own (urea in mg/dL is not urea nitrogen in mg/dL). assay: the way of measuring that the code names."""
 
     loinc: str
     note: str = ""
@@ -46,7 +46,34 @@ class Code:
     equation: str = ""
     unit: str = ""
     rules: tuple[UnitRule, ...] = ()
-    sample: str = ""
+    assay: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Assay:
+    """One way of measuring an analyte that is not the usual one: a meter, a strip, a 24-hour sample, a wrist cuff.
+
+    codes (of method, specimen or device, any system) and words (in their texts and those of code and panel) say that a
+    value is of it; patient_supplied: so are values that the patient supplied. cv, sd: its own error on top of the visit
+    noise, SD on the model scale and in canonical units, the larger one counts; bias: mean difference to the usual way
+    (model scale); factor: of the visit noise."""
+
+    key: str
+    name: str
+    cv: float = 0.0
+    sd: float = 0.0
+    bias: float = 0.0
+    factor: float = 1.0
+    codes: frozenset[str] = frozenset()
+    words: tuple[str, ...] = ()
+    patient_supplied: bool = False
+
+    def error(self, value: float) -> float:
+        """SD (model scale) of its own error of a value in canonical units."""
+        return max(self.cv, self.sd / value if self.sd else 0.0)
+
+
+USUAL = Assay("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +81,8 @@ class Analyte:
     """One measurable. unit: canonical UCUM. rules: units that need the analyte (molar mass, IFCC line).
     plausible: (low, high) in canonical units; outside is a mistake of unit, tube or typing, not a patient.
     other_units: further UCUM units in use for it (no rule needed), weighed when a unit is missing or mislabelled.
-    unlabelled: (unit, low, high): numbers in that range (in that unit) may mean it when no unit is given."""
+    unlabelled: (unit, low, high): numbers in that range (in that unit) may mean it when no unit is given.
+    assays: ways of measuring that a value may be of, the first that fits decides."""
 
     key: str
     name: str
@@ -66,6 +94,11 @@ class Analyte:
     evidence: tuple[Evidence, ...] = ()
     other_units: tuple[str, ...] = ()
     unlabelled: tuple[tuple[str, float, float], ...] = ()
+    assays: tuple[Assay, ...] = ()
+
+    def assay_name(self, key: str) -> str:
+        """Words for an assay's key, "" for the usual one."""
+        return next((a.name for a in self.assays if a.key == key), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +116,14 @@ class PriorRow:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """SD of one visit around the usual value: sqrt(visit^2 + reading^2 / readings) x setting x age x sample factor."""
+    """SD of one visit around the usual value: sqrt(visit^2 + reading^2 / readings) x setting x age x assay factor, and
+    the assay's own error on top (variances add)."""
 
     visit: float
     reading: float
     settings: Mapping[str, float]
     ages: tuple[tuple[float, float], ...]
-    samples: Mapping[str, float] = field(default_factory=dict)
+    assays: Mapping[str, Assay] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +194,10 @@ class BiomarkerModel:
         if self.offset is None or setting not in self.offset.settings:
             return None
         return self.offset.mean
+
+    def assay(self, key: str) -> Assay:
+        """The usual way of measuring ("", or a way that this biomarker has no numbers for) changes nothing."""
+        return self.noise.assays.get(key, USUAL)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -73,6 +73,7 @@ class Measurement:
     reference_high: Decimal | None = None
     method: Concept | None = None
     specimen: Concept | None = None
+    device: Concept | None = None
     panel: Concept | None = None
     encounter: str = ""
     readings: int = 1

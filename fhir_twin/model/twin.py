@@ -60,7 +60,8 @@ class Point:
     used False -> `reason` says why ("unknown-unit", "implausible", "duplicate", "not-final", ...).
     weight: 1.0 normal, < 1 when the outlier gate turned it down. gain: share of the state's move that this
     value caused, 0..1. shift: how far the estimate of this biomarker moved, canonical unit. bound: set for
-    censored values. readings: averaged in the source. reported: value and unit as written ("54 mmol/mol")."""
+    censored values. readings: averaged in the source. reported: value and unit as written ("54 mmol/mol").
+    assay: the way of measuring, where the record names one ("" the usual one)."""
 
     biomarker: str
     source: str
@@ -77,6 +78,7 @@ class Point:
     flags: tuple[str, ...] = ()
     readings: int = 1
     reported: str = ""
+    assay: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,7 @@ def test_home_and_office_are_covered_95_plus_minus_2() -> None:
             home = bool(rng.uniform() < 0.5)
             variance = visit_variance(sbp, "home" if home else "office", 1, AGE + when)
             value = level + s + sbp.ageing["male"] * when + home * away + rng.normal(0, np.sqrt(variance))
-            groups.append(Group(0, int(when * 365.25), float(when), value, variance, 0, (), home))
+            groups.append(Group(0, int(when * 365.25), float(when), value, variance, 0, (), away=home))
         found = advance(start_memory(model, PROFILE, AGE, 0.0, ()), groups, model, PROFILE, float(last))
         c = found.layout.offsets[0][1]
         usual = level + s + sbp.ageing["male"] * last + away * any(g.away for g in groups)

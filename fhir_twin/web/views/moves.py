@@ -24,7 +24,9 @@ def waterfall_of(name: str, unit: str, rows: tuple[PointRow, ...], estimate: Est
     moved = [r for r in rows if r.used and r.moved]
     shown = sorted(moved, key=lambda r: -abs(r.moved))[:most]
     rest = sum(r.moved for r in moved if r not in shown)
-    steps = [Step(f"{r.value} on {r.day}", r.moved) for r in moved if r in shown]
+    steps = [
+        Step(f"{r.value} on {r.day}{f', {r.assay}' if r.assay else ''}", r.moved) for r in moved if r in shown
+    ]
     if len(moved) > len(shown):
         steps.append(Step(f"{len(moved) - len(shown)} other values", rest))
     start = estimate.mean - sum(r.moved for r in moved)

@@ -47,7 +47,8 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PointRow:
-    """One value and what became of it. share: of the estimate's move that it caused, 0..1."""
+    """One value and what became of it. share: of the estimate's move that it caused, 0..1. setting: where and how;
+    assay: how, where that is not the usual way."""
 
     when: datetime | None
     day: str
@@ -62,6 +63,7 @@ class PointRow:
     source: str
     shape: str
     moved: float
+    assay: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -220,7 +222,10 @@ def _row(point: Point, k: Knowledge) -> PointRow:
     fate = "used" if point.used else REASONS.get(point.reason, point.reason.replace("-", " "))
     if point.used and point.weight < 0.999:
         fate = f"used at {100 * point.weight:.0f} % weight (far from what was expected)"
-    bound = point.bound or ""
+    if point.used and point.assay and not point.gain and point.biomarker in k.biomarkers.keys:
+        fate = "used, but another value of that visit says more"
+    bound, assay = point.bound or "", k.biomarkers.analytes[point.biomarker].assay_name(point.assay)
+    mean = f"mean of {point.readings}" if point.readings > 1 else ""
     number = k.safety.words.number(point.biomarker, point.value)
     digits = 0 if abs(point.shift) >= 10 else 1
     return PointRow(
@@ -229,8 +234,7 @@ def _row(point: Point, k: Knowledge) -> PointRow:
         value=f"{bound}{number}",
         number=point.value,
         reported=point.reported,
-        setting=SETTINGS.get(point.setting, point.setting)
-        + (f", mean of {point.readings}" if point.readings > 1 else ""),
+        setting=", ".join(w for w in (SETTINGS.get(point.setting, point.setting), mean, assay) if w),
         used=point.used,
         fate=fate,
         share=point.gain,
@@ -238,6 +242,7 @@ def _row(point: Point, k: Knowledge) -> PointRow:
         source=place(point.source),
         shape=_shape(point),
         moved=point.shift,
+        assay=assay,
     )
 
 

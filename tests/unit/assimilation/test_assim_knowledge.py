@@ -33,7 +33,7 @@ def test_every_number_is_cited_and_marked(path: Path) -> None:
     for e in evidence.values():
         assert e["claim"] and e["source"] and e["value"] and e["mark"] in MARKS
         assert e["verified"] is (e["mark"] != "R")
-    rows = [r for part in ("prior", "slope", "treatment", "table") for r in table.get(part, [])]
+    rows = [r for part in ("prior", "slope", "treatment", "table", "assay") for r in table.get(part, [])]
     rows += [
         table[part]
         for part in ("dynamics", "noise", "ageing", "own_spread", "out_of_office")

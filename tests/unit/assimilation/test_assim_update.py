@@ -17,6 +17,7 @@ from fhir_twin.assimilation import build_twin, load_biomarkers
 from fhir_twin.assimilation.history import history
 from fhir_twin.assimilation.update import append, update_twin
 from fhir_twin.model.coded import CodedChart, CodedMeasurement
+from fhir_twin.model.codes import Concept
 from fhir_twin.model.twin import Twin
 from mappings import Source
 
@@ -29,6 +30,7 @@ KINDS = [
 ]  # fmt: skip
 
 
+DEVICES = {"mm[Hg]": ("", "Wrist cuff", "AOBP"), "mg/dL": ("", "POCT analyser", "Jaffe"), "%": ("A1CNow", "")}
 SETTINGS = ("office", "home", "ambulatory", "inpatient", "unknown")
 
 
@@ -41,8 +43,15 @@ def series(count: int = 40, seed: int = 1) -> list[CodedMeasurement]:
         where = SETTINGS[i % len(SETTINGS)] if unit == "mm[Hg]" else "unknown"
         if unit == "mg/g" and i % 2:
             loinc = "14958-3"  # timed urine has its own noise
-        found.append(measured(f"o{i}", loinc, value, unit, at(2019) + timedelta(days=55 * i), setting=where))
+        how = Concept(text=rng.choice(DEVICES.get(unit, ("",))))
+        when = at(2019) + timedelta(days=55 * i)
+        found.append(measured(f"o{i}", loinc, value, unit, when, setting=where, device=how))
     return found
+
+
+def test_the_series_is_of_many_assays() -> None:
+    told = {p.assay for p in build_twin(whole(series()), KNOWN).points if p.used}
+    assert {"", "point-of-care", "wrist", "jaffe", "aobp", "24-h"} <= told
 
 
 def whole(measurements, **more) -> CodedChart:
@@ -55,12 +64,13 @@ def equal(left: Twin, right: Twin, tolerance: float = 1e-9) -> None:
     assert left.state_names == right.state_names
     key = lambda p: (p.source, p.biomarker)  # noqa: E731
     for a, b in zip(sorted(left.points, key=key), sorted(right.points, key=key), strict=True):
-        assert (a.source, a.biomarker, a.used, a.reason, a.flags) == (
+        assert (a.source, a.biomarker, a.used, a.reason, a.flags, a.assay) == (
             b.source,
             b.biomarker,
             b.used,
             b.reason,
             b.flags,
+            b.assay,
         )
         assert (a.gain, a.shift, a.weight) == pytest.approx((b.gain, b.shift, b.weight), abs=1e-7)
 
@@ -88,7 +98,7 @@ def test_any_order_of_arrival_gives_the_same_state(order: list[int], event: str)
     extra: list[CodedMeasurement] = []
     if event == "amended":
         final[5] = replace(
-            values[5], measurement=replace(first, value=first.value * 2 // 2, status="amended")
+            values[5], measurement=replace(first, value=first.value * 2 // 2, status="amended", device=None)
         )
     elif event == "error":
         final[5] = replace(values[5], measurement=replace(first, status="entered-in-error"))

@@ -268,6 +268,27 @@ def test_specimen_contained_or_referenced() -> None:
     assert shared.specimen is not None and shared.specimen.text == "Urine"
 
 
+def test_device_by_reference_contained_or_in_words() -> None:
+    """Its type and all its names: which of them says what it is differs from record to record."""
+    kind = coded("337414009", "http://snomed.info/sct", "Blood glucose meter")
+    meter = {
+        "resourceType": "Device",
+        "id": "d",
+        "type": kind,
+        "deviceName": [{"name": "Contour Next"}, {"name": "Contour Next"}, 7],
+        "modelNumber": "9545",
+    }
+    held = one(valueInteger=1, device={"reference": "#d", "display": "my meter"}, contained=[meter])
+    shared = chart(meter, observation(valueInteger=1, device={"reference": "Device/d"})).measurements[0]
+    assert held.device is not None and held.device.codings[0].code == "337414009"
+    assert held.device.text == "Blood glucose meter my meter Contour Next 9545"
+    assert shared.device is not None and shared.device.text == "Blood glucose meter Contour Next 9545"
+    told = one(valueInteger=1, device={"display": "Afinion 2"})
+    assert told.device is not None and told.device.text == "Afinion 2"
+    assert one(valueInteger=1).device is None
+    assert one(valueInteger=1, device={"reference": "Device/elsewhere"}).device is None
+
+
 @pytest.mark.parametrize(
     ("kind", "setting"),
     [("AMB", "office"), ("IMP", "inpatient"), ("EMER", "inpatient"), ("ACUTE", "inpatient"), ("HH", "home"), ("VR", "home"),
