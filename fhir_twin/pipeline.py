@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from fhir_twin.assimilation import build_twin
 from fhir_twin.coding import code_chart
+from fhir_twin.dynamics import fast
 from fhir_twin.errors import InvalidInput, Issue
 from fhir_twin.fhir.definitions import PLAN_ID, canonical
 from fhir_twin.fhir.drafts import DRUG_ORDER, as_if_signed, read_order
@@ -146,7 +147,9 @@ def _from_chart(
 
 
 def warm_up(knowledge: Knowledge) -> None:
-    """Run once on a made-up adult, so that what is built at the first use is there before the first patient."""
+    """Take machine code where there is some, and run once on a made-up adult, so that what is built at the first use is
+    there before the first patient."""
+    fast.load()
     person = {"resourceType": "Patient", "id": "warm-up", "birthDate": "1960-01-01", "gender": "female"}
     problem = {
         "resourceType": "Condition",

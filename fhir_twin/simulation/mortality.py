@@ -6,6 +6,8 @@ cardiovascular disease, active cancer, dialysis or after a transplantation, wher
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fhir_twin.dynamics.effects import Z95
@@ -39,23 +41,30 @@ def death(profile: Profile, outcomes: Outcomes, draws: int) -> list[Baseline]:
     return [Baseline("death", HORIZON, np.full(draws, yearly.sum()), rate, TITLE, basis)]
 
 
-def qaly_gain(baselines: list[Baseline], before: Array, after: Array, outcomes: Outcomes) -> Array | None:
-    """QALYs (D,) gained by fewer events within each event's own horizon; None without any absolute risk.
+def losses(baselines: list[Baseline], outcomes: Outcomes, draws: int) -> tuple[tuple[int, Array], ...]:
+    """(row of the baseline, QALYs (D,) lost by one event within its horizon), for outcomes that cost quality of life.
 
-    before, after: risks (outcomes, D) in the order of the baselines.
-    An event costs its utility decrement for each year of the horizon after it: the change of risk times the mean
-    time that is left when such events happen. Death costs the whole utility of those years, where a trial ratio speaks
-    of death. What comes after the horizon is not counted, so this is a lower bound."""
-    gains = []
+    An event costs its utility decrement for each year of the horizon after it: the mean time that is left when such
+    events happen. Death costs the whole utility of those years. What comes after the horizon is not counted, so a gain
+    worked out with these is a lower bound."""
+    found = []
     places = {b.outcome: row for row, b in enumerate(baselines)}
-    draws = before.shape[-1]
     for outcome, decrement, se, _ in outcomes.utilities:
         if outcome not in places:
             continue
-        row = places[outcome]
-        item = baselines[row]
+        item = baselines[places[outcome]]
         times = edges(item.horizon)
         left = float(np.sum(time_weights(times, item.growth) * (item.horizon - midpoints(times))))
         loss = np.maximum(decrement + se * np.clip(normal(f"utility:{outcome}", draws), -Z95, Z95), 0.0)
-        gains.append(loss * left * (before[row] - after[row]))
-    return np.asarray(np.sum(gains, axis=0)) if gains else None
+        found.append((places[outcome], loss * left))
+    return tuple(found)
+
+
+def qaly_gain(lost: tuple[tuple[int, Array], ...], changes: Mapping[int, Array]) -> Array | float | None:
+    """QALYs (D,) gained by fewer events within each event's own horizon; None without any absolute risk that costs
+    quality of life, 0 when none of those changes. lost: as `losses` gives it; changes: row of the baseline -> change
+    of its risk (D,), where there is one."""
+    if not lost:
+        return None
+    gains = [loss * -changes[row] for row, loss in lost if row in changes]
+    return np.asarray(np.sum(gains, axis=0)) if gains else 0.0

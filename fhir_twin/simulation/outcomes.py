@@ -1,141 +1,89 @@
 """Event risks of a scenario: baseline hazard times the trial ratios as they build up, integrated over the horizon.
 
 Composite events (ascvd = mi or stroke, cvd = ascvd or heart failure) follow from their parts, weighted by this
-patient's own hazards, unless a trial gives the composite's ratio itself; each intervention counts by one of the two.
+patient's own hazards, unless a trial gives the composite's ratio itself; each intervention counts by one of the two
+(`mixture`). An outcome that a scenario does not touch keeps the very numbers of "continue as now".
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from fhir_twin.dynamics.effects import onset
 from fhir_twin.dynamics.hazards import cumulative_incidence, risk, time_weights
+from fhir_twin.model.intervention import Outcomes
 from fhir_twin.model.scenario import EventRisk, RelativeEffect, RiskChange
-from fhir_twin.model.twin import Array, readonly
+from fhir_twin.model.twin import Array
 from fhir_twin.simulation.baseline import Baseline
-from fhir_twin.simulation.grid import edges, midpoints
+from fhir_twin.simulation.ledger import Ledger
+from fhir_twin.simulation.mixture import asked, averages, shares_of
+from fhir_twin.simulation.mortality import losses
 from fhir_twin.simulation.responses import EventTerm
 
-PARTS = {"ascvd": ("mi", "stroke"), "cvd": ("ascvd", "heart-failure")}
-WHOLE = {"mi": "ascvd", "stroke": "ascvd"}
 COMPETES = frozenset({"kidney-failure"})  # KFRE censors deaths; PREVENT is adjusted for them by its authors
-ENDS = (0.1, 0.9)
 
 
-def hazards(baselines: list[Baseline], terms: list[EventTerm]) -> dict[str, Array]:
-    """Outcome -> cumulative hazard (D,) over the baseline's horizon under the scenario's `terms`; the baseline's own
-    array where no term speaks of it."""
-    ratios = _Ratios({b.outcome: b for b in baselines}, terms)
-    means = {b.outcome: ratios.mean(b.outcome) for b in baselines}
-    return {
-        b.outcome: b.hazard if isinstance(means[b.outcome], float) else b.hazard * means[b.outcome]
-        for b in baselines
-    }
+@dataclass(frozen=True, slots=True, repr=False)
+class Start:
+    """What all scenarios of one horizon start from. base: baselines within it; before (outcomes, D): their risks;
+    risks: the same in numbers; shares: see `mixture`; lost: see `mortality.losses`."""
+
+    base: list[Baseline]
+    before: Array
+    risks: tuple[EventRisk, ...]
+    shares: dict[str, Array]
+    lost: tuple[tuple[int, Array], ...]
 
 
-class _Ratios:
-    """Hazard ratios over time for one scenario; every product of terms is worked out once."""
-
-    def __init__(self, base: dict[str, Baseline], terms: list[EventTerm]) -> None:
-        self.base = base
-        self.terms = terms
-        self.made: dict[tuple[float, tuple[int, ...]], Array] = {}
-
-    def mean(self, outcome: str) -> Array | float:
-        """Hazard ratio averaged over the horizon with the weights of the baseline hazard, (D,) or 1."""
-        item = self.base[outcome]
-        times = edges(item.horizon)
-        average = self.average(outcome, times, time_weights(times, item.growth))
-        return 1.0 if average is None else average
-
-    def average(self, outcome: str, times: Array, weights: Array) -> Array | None:
-        """Time average (D,). A composite without a direct ratio is the mixture of its parts' averages."""
-        parts = PARTS.get(outcome, ())
-        direct = any(t.outcome in (outcome, WHOLE.get(outcome)) for t in self.terms)
-        if direct or not parts or any(p not in self.base for p in parts):
-            ratio = self.over_time(outcome, times, frozenset())
-            return None if ratio is None else np.asarray(ratio @ weights)
-        split = [self.average(p, times, weights) for p in parts]
-        return self.mixed(parts, split)
-
-    def mixed(self, parts: tuple[str, ...], split: list[Array | None]) -> Array | None:
-        """Parts' ratios (None = 1) weighted by this patient's hazards."""
-        if all(r is None for r in split):
-            return None
-        hazard = sum(self.base[p].hazard for p in parts)
-        total: Array | float = 1.0
-        for part, ratio in zip(parts, split, strict=True):
-            if ratio is not None:
-                share = self.base[part].hazard / hazard
-                total = total + (share[:, None] if ratio.ndim == 2 else share) * (ratio - 1.0)
-        return np.asarray(total)
-
-    def over_time(self, outcome: str, times: Array, done: frozenset[str]) -> Array | None:
-        """Ratio (D, T) against "continue as now"; None = 1 throughout. done: interventions whose ratio for a
-        composite above is direct and must not act again through its parts."""
-        direct = [t for t in self.terms if t.outcome == outcome and t.intervention not in done]
-        own = {t.intervention for t in direct}
-        whole = WHOLE.get(outcome)  # a part without its own ratio shares that of its composite
-        direct += [t for t in self.terms if t.outcome == whole and t.intervention not in own | done]
-        total = self.product(direct, times)
-        parts = PARTS.get(outcome, ())
-        if not parts or any(p not in self.base for p in parts):
-            return total
-        split = [self.over_time(p, times, done | own) for p in parts]
-        mixture = self.mixed(parts, split)
-        if mixture is None or total is None:
-            return total if mixture is None else mixture
-        return np.asarray(mixture * total)
-
-    def product(self, terms: list[EventTerm], times: Array) -> Array | None:
-        if not terms:
-            return None
-        key = (float(times[-1]), tuple(sorted(id(t) for t in terms)))
-        if key not in self.made:
-            middle = midpoints(times)
-            log = terms[0].log_ratio[:, None] * _growth(terms[0], middle)
-            for term in terms[1:]:
-                log += term.log_ratio[:, None] * _growth(term, middle)
-            self.made[key] = np.exp(log, out=log)
-        return self.made[key]
-
-
-def _growth(term: EventTerm, times: Array) -> Array:
-    return term.boost * onset(times - term.delay, term.tau)
-
-
-def interval(draws: Array) -> tuple[Array, Array]:
-    """Ends of the 80 % interval over the last axis (linear interpolation, as np.quantile does)."""
-    last = draws.shape[-1] - 1
-    below = [int(share * last) for share in ENDS]
-    above = [min(b + 1, last) for b in below]
-    ordered = np.partition(draws, sorted({*below, *above}), axis=-1)
-    parts = [share * last - b for share, b in zip(ENDS, below, strict=True)]
-    low, high = (
-        ordered[..., b] * (1.0 - part) + ordered[..., a] * part
-        for b, a, part in zip(below, above, parts, strict=True)
+def start(base: list[Baseline], outcomes: Outcomes, draws: int) -> Start:
+    """Risks of "continue as now"."""
+    before = (
+        np.stack(_risks(base, {row: b.hazard for row, b in enumerate(base)}))
+        if base
+        else np.zeros((0, draws))
     )
-    return low, high
+    ledger = Ledger()
+    places = [ledger.add(row) for row in before]
+    ledger.settle()
+    risks = tuple(
+        EventRisk(b.outcome, b.horizon, *ledger.numbers(place), _title(b, base), b.basis)
+        for b, place in zip(base, places, strict=True)
+    )
+    return Start(base, before, risks, shares_of({b.outcome: b for b in base}), losses(base, outcomes, draws))
 
 
-def stacked(baselines: list[Baseline], hazard: dict[str, Array], before: Array | None = None) -> Array:
-    """Risks (outcomes, D) in the order of the baselines. Who dies first cannot have the event: outcomes whose equation
-    leaves that out (COMPETES) get their cumulative incidence, with death as under "continue as now" in every scenario
-    (a drug that saves lives is not to look as if it harmed the kidney). before: the risks of "continue as now", kept
-    where the hazard is the baseline's own."""
-    if not baselines:
-        return np.zeros((0, 2))
-    found = risk(np.stack([hazard[b.outcome] for b in baselines]))
-    death = _death(baselines)
-    for row, item in enumerate(baselines):
-        if before is not None and hazard[item.outcome] is item.hazard:
-            found[row] = before[row]
-        elif death is not None and item.outcome in COMPETES and item.horizon <= death.horizon:
+def risks_under(
+    starts: Sequence[Start], terms: Sequence[list[EventTerm]], draws: int
+) -> list[dict[int, Array]]:
+    """Per scenario, which starts at `starts[i]` and does `terms[i]`: row of the baseline -> its risk (D,); rows that no
+    term speaks of are left out."""
+    each = [asked({b.outcome: b for b in s.base}, s.shares, t) for s, t in zip(starts, terms, strict=True)]
+    found = []
+    for begin, ratios in zip(starts, averages(each, draws), strict=True):
+        rows = {row: b for row, b in enumerate(begin.base) if b.outcome in ratios}
+        after = _risks(begin.base, {row: b.hazard * ratios[b.outcome] for row, b in rows.items()})
+        found.append(dict(zip(rows, after, strict=True)))
+    return found
+
+
+def _risks(base: list[Baseline], hazard: Mapping[int, Array]) -> list[Array]:
+    """Risks (D,) of the rows in `hazard`. Who dies first cannot have the event: outcomes whose equation leaves that out
+    (COMPETES) get their cumulative incidence, with death as under "continue as now" in every scenario (a drug that
+    saves lives is not to look as if it harmed the kidney)."""
+    death = _death(base)
+    found = []
+    for row, each in hazard.items():
+        item = base[row]
+        if death is not None and item.outcome in COMPETES and item.horizon <= death.horizon:
             times = np.append(np.arange(0.0, item.horizon), item.horizon)  # years: both hazards are smooth
             own = time_weights(times, item.growth)
             until = np.unique(np.append(times, death.horizon))
             dying = time_weights(until, death.growth)[: len(own)]
-            found[row] = cumulative_incidence(hazard[item.outcome], own, death.hazard, dying)
+            found.append(cumulative_incidence(each, own, death.hazard, dying))
+        else:
+            found.append(risk(each))
     return found
 
 
@@ -148,44 +96,42 @@ def _title(item: Baseline, baselines: list[Baseline]) -> str:
     return f"{item.title}, less those who die first (life table)" if competes else item.title
 
 
-def event_risks(baselines: list[Baseline], draws: Array) -> tuple[EventRisk, ...]:
-    """Mean over draws (outcomes, D) with the 80 % interval, in the order of the baselines."""
-    low, high = interval(draws)
-    mean = draws.mean(axis=1)
+def event_risks(begin: Start, after: Mapping[int, int], ledger: Ledger) -> tuple[EventRisk, ...]:
+    """after: row -> place in the ledger of its risk under the scenario, where it is another one."""
     return tuple(
-        EventRisk(
-            b.outcome, b.horizon, float(mean[i]), float(low[i]), float(high[i]), _title(b, baselines), b.basis
-        )
-        for i, b in enumerate(baselines)
+        EventRisk(r.outcome, r.horizon_years, *ledger.numbers(after[row]), r.equation, r.basis)
+        if row in after
+        else r
+        for row, r in enumerate(begin.risks)
     )
 
 
-def risk_changes(baselines: list[Baseline], before: Array, after: Array) -> tuple[RiskChange, ...]:
-    """Difference of risk (outcomes, D) draw by draw (common random numbers)."""
-    difference = after - before
-    low, high = interval(difference)
-    mean, better = difference.mean(axis=1), (difference < 0.0).mean(axis=1)
+def risk_changes(begin: Start, changes: Mapping[int, int], ledger: Ledger) -> tuple[RiskChange, ...]:
+    """changes: row -> place in the ledger of its difference draw by draw (common random numbers)."""
     return tuple(
-        RiskChange(b.outcome, b.horizon, float(mean[i]), float(low[i]), float(high[i]), float(better[i]))
-        for i, b in enumerate(baselines)
+        RiskChange(b.outcome, b.horizon, *ledger.numbers(changes[row]), ledger.below_zero(changes[row]))
+        if row in changes
+        else RiskChange(b.outcome, b.horizon, 0.0, 0.0, 0.0, 0.0)
+        for row, b in enumerate(begin.base)
     )
 
 
-def relative_effects(terms: list[EventTerm], basis: dict[str, str]) -> tuple[RelativeEffect, ...]:
-    """Hazard ratio, as trials averaged it, of every outcome that a trial ratio speaks of; needs no equation."""
+def relative_totals(terms: list[EventTerm]) -> dict[str, Array]:
+    """Outcome -> log hazard ratio (D,), as trials averaged it, of every outcome that a trial ratio speaks of."""
+    found: dict[str, Array] = {}
+    for term in terms:
+        known = found.get(term.outcome)
+        found[term.outcome] = term.log_ratio if known is None else known + term.log_ratio
+    return found
+
+
+def relative_effects(
+    terms: list[EventTerm], basis: dict[str, str], totals: Mapping[str, int], ledger: Ledger
+) -> tuple[RelativeEffect, ...]:
+    """Hazard ratios in numbers; they need no equation. totals: outcome -> place of `relative_totals` in the ledger."""
     found = []
-    for outcome in dict.fromkeys(t.outcome for t in terms):
-        total = np.sum([t.log_ratio for t in terms if t.outcome == outcome], axis=0)
-        low, high = np.exp(interval(total))
+    for outcome, place in totals.items():
+        middle, low, high = (float(np.exp(v)) for v in ledger.numbers(place))
         words = "; ".join(dict.fromkeys(basis[t.intervention] for t in terms if t.outcome == outcome))
-        share, middle = float((total < 0.0).mean()), float(np.exp(total.mean()))
-        found.append(RelativeEffect(outcome, middle, float(low), float(high), share, words))
+        found.append(RelativeEffect(outcome, middle, low, high, ledger.below_zero(place), words))
     return tuple(found)
-
-
-def change_draws(
-    baselines: list[Baseline], before: Array, after: Array
-) -> tuple[tuple[str, float, Array], ...]:
-    """(outcome, horizon, difference of risk (D,)) for comparing scenarios draw by draw."""
-    difference = readonly(after - before)
-    return tuple((b.outcome, b.horizon, difference[i]) for i, b in enumerate(baselines))

@@ -2,7 +2,8 @@
 
 Biomarkers: the natural course (exact) plus the effects as they build up. Events: the equations' baseline hazard
 times the trial ratios, never the equations' own coefficients. Parameter uncertainty (standard errors of effects and
-ratios), personal response and the uncertainty of today's state go through 1,000 common random draws.
+ratios), personal response and the uncertainty of today's state go through 1,000 common random draws. The scenarios
+of one patient are worked out together (`outcomes`, `ledger`); none depends on which others stand beside it.
 """
 
 from __future__ import annotations
@@ -11,30 +12,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fhir_twin.dynamics.effects import onset
 from fhir_twin.errors import Issue
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.intervention import Interventions, Outcomes
 from fhir_twin.model.scenario import CONTINUE, EventRisk, Scenario, Trajectory
-from fhir_twin.model.twin import Z80, Array, Twin, readonly
+from fhir_twin.model.twin import Array, Twin, readonly
 from fhir_twin.simulation.baseline import Baseline, baselines, long_term
 from fhir_twin.simulation.course import natural_course
 from fhir_twin.simulation.diabetes import counted_as, diabetes_onset
 from fhir_twin.simulation.draws import DRAWS, posterior
 from fhir_twin.simulation.grid import edges
+from fhir_twin.simulation.ledger import Ledger
 from fhir_twin.simulation.mortality import death, qaly_gain
 from fhir_twin.simulation.outcomes import (
-    change_draws,
+    Start,
     event_risks,
-    hazards,
-    interval,
     relative_effects,
+    relative_totals,
     risk_changes,
-    stacked,
+    risks_under,
+    start,
 )
-from fhir_twin.simulation.responses import BiomarkerTerm, Person, Response, respond
-
-CHANGE_AT = 1.0  # years after the start at which biomarker changes are reported
+from fhir_twin.simulation.responses import Person, Response, respond
+from fhir_twin.simulation.shifts import Shift, biomarker_changes, courses, shifts
 
 
 def simulate(
@@ -54,12 +54,24 @@ def simulate(
         return ()
     case = _open(twin, interventions, outcomes, draws)
     horizons = dict.fromkeys(s.horizon_years for s in scenarios)
-    courses = {years: natural_course(twin, biomarkers, edges(years)) for years in horizons}
+    natural = {years: natural_course(twin, biomarkers, edges(years)) for years in horizons}
     starts = {years: case.until(years) for years in horizons}
-    return tuple(_trajectory(s, case, courses[s.horizon_years], starts[s.horizon_years]) for s in scenarios)
+    responses = [respond(s, case.person, interventions, outcomes) for s in scenarios]
+    begun = [starts[s.horizon_years] for s in scenarios]
+    after = risks_under(begun, [r.events for r in responses], draws)
+    moved = shifts(
+        [r.biomarkers for r in responses], [edges(s.horizon_years) for s in scenarios], twin, case.person
+    )
+    ledger = Ledger()
+    drafts = [
+        _draft(case, s, natural[s.horizon_years], begin, response, rows, shift, ledger)
+        for s, begin, response, rows, shift in zip(scenarios, begun, responses, after, moved, strict=True)
+    ]
+    ledger.settle()
+    return tuple(draft.trajectory(ledger) for draft in drafts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Case:
     """What all scenarios of one patient share. later: 30-year risks."""
 
@@ -71,10 +83,90 @@ class _Case:
     interventions: Interventions
     outcomes: Outcomes
 
-    def until(self, years: float) -> tuple[list[Baseline], Array]:
-        """Baselines within a scenario's horizon, and their risks (outcomes, D)."""
-        base = [b.within(years) for b in self.base]
-        return base, stacked(base, {b.outcome: b.hazard for b in base})
+    def until(self, years: float) -> Start:
+        """Baselines within a scenario's horizon, and their risks."""
+        return start([b.within(years) for b in self.base], self.outcomes, self.person.draws)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Draft:
+    """A trajectory whose means and intervals are not settled yet: their places in the ledger by row or name."""
+
+    case: _Case
+    scenario: Scenario
+    curves: tuple[Array, Array, Array]
+    begin: Start
+    response: Response
+    differences: dict[int, Array]
+    after: dict[int, int]
+    changes: dict[int, int]
+    biomarkers: dict[str, int]
+    totals: dict[str, int]
+    gain: int | float | None
+
+    def trajectory(self, ledger: Ledger) -> Trajectory:
+        case, scenario, begin = self.case, self.scenario, self.begin
+        same = scenario.choices == CONTINUE.choices
+        words = {c.intervention: case.interventions.get(c.intervention).route for c in scenario.choices}
+        median, low, high = self.curves
+        return Trajectory(
+            scenario=scenario,
+            biomarkers=case.twin.biomarkers,
+            times=edges(scenario.horizon_years),
+            median=median,
+            low=low,
+            high=high,
+            risks=event_risks(begin, self.after, ledger) + (case.later if same else ()),
+            changes=() if same else risk_changes(begin, self.changes, ledger),
+            biomarker_changes=tuple((key, *ledger.numbers(at)) for key, at in self.biomarkers.items()),
+            issues=(*case.issues, *_unusable(scenario, self.response)),
+            relative=relative_effects(self.response.events, words, self.totals, ledger),
+            qaly=ledger.numbers(self.gain) if isinstance(self.gain, int) else _nothing(self.gain),
+            draws=() if same else self._draws(),
+        )
+
+    def _draws(self) -> tuple[tuple[str, float, Array], ...]:
+        """(outcome, horizon, difference of risk (D,)) for comparing scenarios draw by draw."""
+        zero = readonly(np.zeros(self.case.person.draws))
+        rows = enumerate(self.begin.base)
+        return tuple((b.outcome, b.horizon, self.differences.get(row, zero)) for row, b in rows)
+
+
+def _nothing(gain: float | None) -> tuple[float, float, float] | None:
+    return None if gain is None else (0.0, 0.0, 0.0)
+
+
+def _draft(
+    case: _Case,
+    scenario: Scenario,
+    natural: tuple[Array, Array],
+    begin: Start,
+    response: Response,
+    after: dict[int, Array],
+    shift: Shift,
+    ledger: Ledger,
+) -> _Draft:
+    differences = {row: risk - begin.before[row] for row, risk in after.items()}
+    for each in differences.values():
+        each.setflags(write=False)
+    gain: Array | float | None = None
+    if scenario.choices != CONTINUE.choices:
+        gain = qaly_gain(begin.lost, differences)
+    changes = biomarker_changes(response.biomarkers, case.person)
+    totals = relative_totals(response.events)
+    return _Draft(
+        case,
+        scenario,
+        courses(case.twin, natural, shift),
+        begin,
+        response,
+        differences,
+        {row: ledger.add(risk) for row, risk in after.items()},
+        {row: ledger.add(difference) for row, difference in differences.items()},
+        {key: ledger.add(change) for key, change in changes.items()},
+        {outcome: ledger.add(total) for outcome, total in totals.items()},
+        ledger.add(gain) if isinstance(gain, np.ndarray) else gain,
+    )
 
 
 def _open(twin: Twin, interventions: Interventions, outcomes: Outcomes, draws: int) -> _Case:
@@ -104,91 +196,6 @@ def _height(twin: Twin) -> float | None:
     """Metres, from the newest usable height."""
     heights = [p for p in twin.used("height") if p.bound is None and p.value > 0]
     return heights[-1].value / 100.0 if heights else None
-
-
-def _trajectory(
-    scenario: Scenario, case: _Case, course: tuple[Array, Array], start: tuple[list[Baseline], Array]
-) -> Trajectory:
-    twin, person = case.twin, case.person
-    times = edges(scenario.horizon_years)
-    response = respond(scenario, person, case.interventions, case.outcomes)
-    base, before = start
-    shift, spread = _shifts(response.biomarkers, twin, person, times)
-    mean, half = course[0] + shift, Z80 * np.sqrt(course[1] + spread)
-    after = stacked(base, hazards(base, response.events), before) if response.events else before
-    same = scenario.choices == CONTINUE.choices
-    words = {c.intervention: case.interventions.get(c.intervention).route for c in scenario.choices}
-    gain = None if same else qaly_gain(base, before, after, case.outcomes)
-    return Trajectory(
-        scenario=scenario,
-        biomarkers=twin.biomarkers,
-        times=times,
-        median=_to_unit(twin, mean),
-        low=_to_unit(twin, mean - half),
-        high=_to_unit(twin, mean + half),
-        risks=event_risks(base, after) + (case.later if same else ()),
-        changes=() if same else risk_changes(base, before, after),
-        biomarker_changes=_changes(response.biomarkers, person),
-        issues=(*case.issues, *_unusable(scenario, response)),
-        relative=relative_effects(response.events, words),
-        qaly=None if gain is None else _summary(gain),
-        draws=() if same else change_draws(base, before, after),
-    )
-
-
-def _summary(values: Array) -> tuple[float, float, float]:
-    low, high = interval(values)
-    return float(values.mean()), float(low), float(high)
-
-
-def _to_unit(twin: Twin, values: Array) -> Array:
-    """Model scale (T, n) to canonical units, read-only."""
-    log = np.array([s == "log" for s in twin.scales])
-    return readonly(np.where(log, np.exp(np.where(log, values, 0.0)), values))
-
-
-def _shifts(terms: list[BiomarkerTerm], twin: Twin, person: Person, times: Array) -> tuple[Array, Array]:
-    """Mean shift and extra variance (T, n) on the model scale."""
-    shift = np.zeros((len(times), len(twin.biomarkers)))
-    spread = np.zeros_like(shift)
-    for key, group in _grouped(terms).items():
-        i = twin.index(key)
-        for term in group:
-            change = _on_model_scale(term, twin.scales[i] == "log", person.values[key])
-            grown = onset(times - term.delay, term.tau)
-            shift[:, i] += grown * change.mean()
-            spread[:, i] += grown**2 * change.var()
-    return shift, spread
-
-
-def _on_model_scale(term: BiomarkerTerm, log: bool, values: Array) -> Array:
-    if log:
-        return term.change if term.logged else np.log(np.maximum(1.0 + term.change / values, 0.05))
-    return values * np.expm1(term.change) if term.logged else term.change
-
-
-def _grouped(terms: list[BiomarkerTerm]) -> dict[str, list[BiomarkerTerm]]:
-    found: dict[str, list[BiomarkerTerm]] = {}
-    for term in terms:
-        found.setdefault(term.biomarker, []).append(term)
-    return found
-
-
-def _changes(terms: list[BiomarkerTerm], person: Person) -> tuple[tuple[str, float, float, float], ...]:
-    """(biomarker, mean change, low, high) a year on, canonical units, against "continue as now"."""
-    found = []
-    for key, group in _grouped(terms).items():
-        values = person.values[key]
-        at = [(t, float(onset(np.array(CHANGE_AT - t.delay), t.tau))) for t in group]
-        factor = (
-            np.exp(np.sum([t.change * g for t, g in at if t.logged], axis=0))
-            if any(t.logged for t in group)
-            else 1.0
-        )
-        change = values * factor - values + sum(t.change * g for t, g in at if not t.logged)
-        low, high = interval(change)
-        found.append((key, float(change.mean()), float(low), float(high)))
-    return tuple(found)
 
 
 def _unusable(scenario: Scenario, response: Response) -> tuple[Issue, ...]:

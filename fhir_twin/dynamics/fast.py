@@ -1,0 +1,120 @@
+"""Small loops as machine code (numba) where a process has asked for them, and the same in numpy where not.
+
+Loading numba takes seconds, so a command that looks at one patient does without; a service and a population run call
+`load` once, before the first patient. The answers are the same bit for bit: the same operations in the same order,
+none contracted or reordered, so nobody can tell from a result which way it was made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhir_twin.model.twin import Array
+
+Places = NDArray[np.intp]
+SWITCH = "NUMBA_DISABLE_JIT"
+_loaded: dict[str, Callable[..., None]] = {}
+
+
+def load() -> bool:
+    """Take machine code from now on in this process; False (and numpy as before) without numba or with numba's own
+    NUMBA_DISABLE_JIT=1. The first call on a machine compiles for some seconds, later ones read what it left on disk."""
+    if os.environ.get(SWITCH, "0") not in ("", "0"):
+        return False
+    try:
+        from numba import njit, types
+    except ImportError:
+        return False
+    table, row, places = (
+        types.Array(kind, dimensions, "C", readonly=True)
+        for kind, dimensions in ((types.float64, 2), (types.float64, 1), (types.intp, 1))
+    )
+    out, own = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}  # no fastmath: bit for bit
+    for signature, function in (
+        (types.void(table, table, places, row, out), horner),
+        (types.void(table, row, row, own), horner_of_two),
+    ):
+        try:
+            made = njit(signature, cache=True, **options)(function)
+        except RuntimeError:  # no folder can be written: compiled anew in each process
+            made = njit(signature, **options)(function)
+        _loaded[function.__name__] = made
+    return True
+
+
+def polynomials(coefficients: Array, x: Array, place: Places, centre: Array) -> Array:
+    """sum over j of coefficients[r, j] (x[place[r], d] - centre[r])^j, (R, D), by Horner's rule.
+
+    coefficients (R, n); x (U, D); place, centre (R,)."""
+    out = np.empty((len(place), x.shape[1]))
+    fast = _loaded.get("horner")
+    if fast is not None:
+        fast(coefficients, x, place, centre, out)
+        return out
+    for r, at in enumerate(place):
+        total, moved = out[r], x[at] - centre[r]
+        total[:] = coefficients[r, -1]
+        for c in coefficients[r, -2::-1]:
+            total *= moved
+            total += c
+    return out
+
+
+def horner(coefficients: Any, x: Any, place: Any, centre: Any, out: Any) -> None:
+    """`polynomials` into `out`."""
+    rows, terms = coefficients.shape
+    for r in range(rows):
+        total, moved = out[r], x[place[r]]
+        middle, last = centre[r], coefficients[r, terms - 1]
+        for d in range(total.shape[0]):
+            total[d] = last
+        for j in range(terms - 2, -1, -1):
+            c = coefficients[r, j]
+            for d in range(total.shape[0]):
+                total[d] = total[d] * (moved[d] - middle) + c
+
+
+def polynomial_of_two(coefficients: Array, x: Array, y: Array) -> Array:
+    """sum over i + j < n of coefficients[i, j] x[d]^i y[d]^j, (D,), by Horner's rule in x, and within in y.
+
+    coefficients (n, n); x, y (D,)."""
+    total = np.empty_like(x)
+    fast = _loaded.get("horner_of_two")
+    if fast is not None:
+        fast(coefficients, x, y, total)
+        return total
+    n = len(coefficients)
+    total[:] = coefficients[n - 1, 0]
+    inner = np.empty_like(x)
+    for i in range(n - 2, -1, -1):
+        inner[:] = coefficients[i, n - 1 - i]
+        for c in coefficients[i, : n - 1 - i][::-1]:
+            inner *= y
+            inner += c
+        total *= x
+        total += inner
+    return total
+
+
+def horner_of_two(coefficients: Any, x: Any, y: Any, total: Any) -> None:
+    """`polynomial_of_two` into `total`."""
+    n = coefficients.shape[0]
+    inner = np.empty_like(total)
+    for d in range(total.shape[0]):
+        total[d] = coefficients[n - 1, 0]
+    for i in range(n - 2, -1, -1):
+        last = coefficients[i, n - 1 - i]
+        for d in range(total.shape[0]):
+            inner[d] = last
+        for j in range(n - 2 - i, -1, -1):
+            c = coefficients[i, j]
+            for d in range(total.shape[0]):
+                inner[d] = inner[d] * y[d] + c
+        for d in range(total.shape[0]):
+            total[d] = total[d] * x[d] + inner[d]

@@ -1,0 +1,125 @@
+"""Hazard ratios that build up over time, averaged over the horizon: one number per draw, without a draw x time array.
+
+Every row asks for
+
+    R(d) = sum over t of w_t exp(sum over k of L_k(d) g_k(t))
+
+L_k (D,): log ratio at full effect; g_k (T,): its growth curve; w (T,): weights that sum to 1. With one curve R depends
+on the one number L, and is an entire function of it whose Taylor series about the middle c of the draws,
+
+    R = sum over j of m_j (L - c)^j,   m_j = sum over t of w_t exp(c g_t) g_t^j / j!
+
+ends after some ten terms: they are taken until the rest is below 1e-16 of the value. That is an order of magnitude less
+work than an exponential for each draw and time, and the same to 1e-14. Two curves make a series in two numbers. Rows of
+more curves, or of log ratios too far apart for the series, take the exponentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fhir_twin.dynamics.fast import Places, polynomial_of_two, polynomials
+from fhir_twin.model.twin import Array
+
+REACH = 2.0  # largest |L - c| g of the series: its terms then cancel by exp(2 x 2) at most
+REST = 1e-17
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Row:
+    """logs: (D,) each, curves: (T,) each, as many; weights (T,)."""
+
+    logs: tuple[Array, ...]
+    curves: tuple[Array, ...]
+    weights: Array
+
+
+def mean_ratios(rows: Sequence[Row], draws: int) -> Array:
+    """(R, D): the time average of each row."""
+    single = [i for i, row in enumerate(rows) if len(row.logs) == 1]
+    found = np.empty((len(rows), draws))
+    near: list[int] = []
+    if single:
+        logs, place = _distinct([rows[i].logs[0] for i in single])
+        low, high = logs.min(axis=1), logs.max(axis=1)
+        top = np.array([float(np.abs(rows[i].curves[0]).max()) for i in single])
+        reach = (high - low)[place] / 2.0 * top
+        close = reach <= REACH  # NaN is not close
+        near = [i for i, fits in zip(single, close, strict=True) if fits]
+        if near:
+            place = place[close]
+            centre = (high + low)[place] / 2.0
+            moments = _moments([rows[i] for i in near], centre, reach[close])
+            values = polynomials(moments, logs, place, centre)
+            if len(near) == len(rows):
+                return values
+            found[near] = values
+    for i in set(range(len(rows))).difference(near):
+        row = rows[i]
+        double = _of_two(row) if len(row.logs) == 2 else None
+        found[i] = _exponentials(row) if double is None else double
+    return found
+
+
+def _distinct(logs: Sequence[Array]) -> tuple[Array, Places]:
+    """Each array once, stacked, and where each stands: several outcomes share one log ratio."""
+    places: dict[int, int] = {}
+    kept: list[Array] = []
+    for each in logs:
+        if id(each) not in places:
+            places[id(each)] = len(kept)
+            kept.append(each)
+    return np.stack(kept), np.array([places[id(each)] for each in logs])
+
+
+def _terms(reach: float) -> int:
+    """Number of terms after which the rest of the series is negligible: reach^n / n! against exp(-reach)."""
+    n, size = 1, reach
+    while size > REST * np.exp(-reach):
+        n += 1
+        size *= reach / n
+    return n
+
+
+def _moments(rows: Sequence[Row], centre: Array, reach: Array) -> Array:
+    """m_j of each row, (R, terms), 0 from where its own series may end: no row depends on which others there are."""
+    needed = np.array([_terms(float(r)) for r in reach])
+    moments = np.zeros((len(rows), int(needed.max())))
+    lengths = np.array([len(row.weights) for row in rows])
+    for length in np.unique(lengths):
+        here = np.flatnonzero(lengths == length)
+        curves = np.stack([rows[i].curves[0] for i in here])
+        part = np.stack([rows[i].weights for i in here]) * np.exp(centre[here, None] * curves)
+        moments[here, 0] = part.sum(axis=1)
+        for j in range(1, moments.shape[1]):
+            part *= curves
+            part /= j
+            moments[here, j] = part.sum(axis=1)
+    moments[np.arange(moments.shape[1]) >= needed[:, None]] = 0.0
+    return moments
+
+
+def _of_two(row: Row) -> Array | None:
+    """The series of a row of two curves; None when its log ratios are too far apart."""
+    (x, y), (one, two) = row.logs, row.curves
+    a, b = (float(x.min() + x.max()) / 2.0, float(y.min() + y.max()) / 2.0)
+    reach = float((x.max() - a) * np.abs(one).max() + (y.max() - b) * np.abs(two).max())
+    if not reach <= REACH:
+        return None
+    terms = _terms(reach)
+    factors = np.empty((2, terms, len(one)))  # g^i / i! of both curves
+    factors[:, 0] = 1.0
+    for i in range(1, terms):
+        factors[:, i] = factors[:, i - 1] * (one, two) / i
+    moments = (factors[0] * (row.weights * np.exp(a * one + b * two))) @ factors[1].T
+    return polynomial_of_two(np.ascontiguousarray(moments), x - a, y - b)
+
+
+def _exponentials(row: Row) -> Array:
+    log = row.logs[0][:, None] * row.curves[0]
+    for each, curve in zip(row.logs[1:], row.curves[1:], strict=True):
+        log += each[:, None] * curve
+    return np.asarray(np.exp(log, out=log) @ row.weights)
