@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, exp
 
 import numpy as np
 
@@ -78,15 +79,18 @@ def _distinct(logs: Sequence[Array]) -> tuple[Array, Places]:
 def _terms(reach: float) -> int:
     """Number of terms after which the rest of the series is negligible: reach^n / n! against exp(-reach)."""
     n, size = 1, reach
-    while size > REST * np.exp(-reach):
+    while size > REST * exp(-reach):
         n += 1
         size *= reach / n
     return n
 
 
+TERMS = np.array([_terms(i / 100.0) for i in range(int(100 * REACH) + 1)])  # by reach, in hundredths
+
+
 def _moments(rows: Sequence[Row], centre: Array, reach: Array) -> Array:
     """m_j of each row, (R, terms), 0 from where its own series may end: no row depends on which others there are."""
-    needed = np.array([_terms(float(r)) for r in reach])
+    needed = TERMS[np.ceil(100.0 * reach).astype(np.intp)]
     moments = np.zeros((len(rows), int(needed.max())))
     lengths = np.array([len(row.weights) for row in rows])
     for length in np.unique(lengths):
@@ -109,7 +113,7 @@ def _of_two(row: Row) -> Array | None:
     reach = float((x.max() - a) * np.abs(one).max() + (y.max() - b) * np.abs(two).max())
     if not reach <= REACH:
         return None
-    terms = _terms(reach)
+    terms = int(TERMS[ceil(100.0 * reach)])
     factors = np.empty((2, terms, len(one)))  # g^i / i! of both curves
     factors[:, 0] = 1.0
     for i in range(1, terms):

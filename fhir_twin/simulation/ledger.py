@@ -1,4 +1,4 @@
-"""Means and intervals of many rows of draws, worked out together: first everything is added, then settled, then read."""
+"""Means and intervals of many rows of draws, worked out together: rows are added, then settled, then read."""
 
 from __future__ import annotations
 
