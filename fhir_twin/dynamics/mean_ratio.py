@@ -94,7 +94,7 @@ def _moments(rows: Sequence[Row], centre: Array, reach: Array) -> Array:
     moments = np.zeros((len(rows), int(needed.max())))
     lengths = np.array([len(row.weights) for row in rows])
     for length in np.unique(lengths):
-        here = np.flatnonzero(lengths == length)
+        here = np.flatnonzero(lengths == length).tolist()
         curves = np.stack([rows[i].curves[0] for i in here])
         part = np.stack([rows[i].weights for i in here]) * np.exp(centre[here, None] * curves)
         moments[here, 0] = part.sum(axis=1)

@@ -61,10 +61,7 @@ def shares_of(base: dict[str, Baseline]) -> dict[str, Array]:
 def averages(scenarios: Sequence[Asked], draws: int) -> list[dict[str, Array]]:
     """Per scenario: outcome -> mean hazard ratio (D,) over the baseline's horizon against "continue as now", with the
     weights of the baseline hazard. Outcomes that no term speaks of are left out: their ratio is 1."""
-    sums = [
-        {outcome: found for outcome in s.base if (found := _over_time(outcome, s, frozenset())) is not None}
-        for s in scenarios
-    ]
+    sums = [_sums(s) for s in scenarios]
     rows = _Rows()
     for scenario, found in zip(scenarios, sums, strict=True):
         for outcome, parts in found.items():
@@ -80,6 +77,13 @@ def averages(scenarios: Sequence[Asked], draws: int) -> list[dict[str, Array]]:
         }
         for scenario, found in zip(scenarios, sums, strict=True)
     ]
+
+
+def _sums(scenario: Asked) -> dict[str, list[tuple[Share, Product]]]:
+    if not scenario.terms:
+        return {}
+    found = {outcome: _over_time(outcome, scenario, frozenset()) for outcome in scenario.base}
+    return {outcome: parts for outcome, parts in found.items() if parts is not None}
 
 
 class _Rows:
