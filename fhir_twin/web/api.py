@@ -16,7 +16,9 @@ from fhir_twin.storage.store import Store
 from fhir_twin.web.answers import fhir_response, json_response, outcome_response
 from fhir_twin.web.bodies import json_body
 from fhir_twin.web.capability import capability_statement
-from fhir_twin.web.terminology_ops import terminology_capabilities
+from fhir_twin.web.terminology_capability import terminology_capabilities
+from fhir_twin.web.terminology_capability import versions as fhir_versions
+from fhir_twin.web.terminology_ops import library
 
 blueprint = Blueprint("api", __name__)
 SEAMS = ("chart", "coded", "twin", "proposals", "trajectories", "plan", "output")
@@ -54,9 +56,15 @@ def metadata() -> Response:
     mode = request.args.get("mode", "full")
     if mode not in ("full", "normative", "terminology"):
         raise InvalidInput("mode is full, normative or terminology")
+    base = request.url_root.rstrip("/")
     if mode == "terminology":
-        return fhir_response(terminology_capabilities())
-    return fhir_response(capability_statement(request.url_root.rstrip("/")))
+        return fhir_response(terminology_capabilities(library(), base))
+    return fhir_response(capability_statement(base))
+
+
+@blueprint.get("/fhir/$versions")
+def versions() -> Response:
+    return fhir_response(fhir_versions())
 
 
 @blueprint.get("/api/patients")

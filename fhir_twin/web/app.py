@@ -59,7 +59,7 @@ PATIENT_FACE = frozenset(
     {"made.read", "made.search", "made.unwritten", "operations.twin", "operations.simulate", "operations.plan",
      "operations.unknown", "async.status", "async.forget", "facade.apply"}
 )  # fmt: skip
-OPEN_ROUTES = frozenset({"openapi.openapi", "api.health", "api.metadata", "static"})
+OPEN_ROUTES = frozenset({"openapi.openapi", "api.health", "api.metadata", "api.versions", "static"})
 
 
 def create_app(

@@ -16,10 +16,14 @@ def capability_statement(base: str) -> dict[str, Any]:
     """R4 CapabilityStatement of kind instance. The service is a FHIR *client*; as a server it offers only this."""
     return {
         "resourceType": "CapabilityStatement",
+        "url": f"{base}/fhir/metadata",
+        "version": __version__,
+        "name": "FhirTwin",
+        "title": "fhir-twin",
         "status": "active",
         "date": RELEASED,
         "kind": "instance",
-        "software": {"name": "fhir-twin", "version": __version__},
+        "software": {"name": "fhir-twin", "version": __version__, "releaseDate": RELEASED},
         "implementation": {
             "description": "fhir-twin: patient digital twin and draft care plans",
             "url": base,
@@ -46,6 +50,7 @@ def capability_statement(base: str) -> dict[str, Any]:
                         "interaction": [{"code": "read"}, {"code": "search-type"}],
                     },
                 ],
+                "operation": [{"name": "versions", "definition": f"{_BASE}/CapabilityStatement-versions"}],
             },
             {
                 "mode": "client",
@@ -59,14 +64,16 @@ def capability_statement(base: str) -> dict[str, Any]:
     }
 
 
+_BASE = "http://hl7.org/fhir/OperationDefinition"
+
+
 def _served(name: str, operations: tuple[str, ...]) -> dict[str, Any]:
     codes = INTERACTIONS.get(name, ())
     value: dict[str, Any] = {"type": name}
     if codes:
         value["interaction"] = [{"code": code} for code in codes]
     if operations:
-        base = "http://hl7.org/fhir/OperationDefinition"
-        value["operation"] = [{"name": op, "definition": f"{base}/{name}-{op}"} for op in operations]
+        value["operation"] = [{"name": op, "definition": f"{_BASE}/{name}-{op}"} for op in operations]
     return value
 
 

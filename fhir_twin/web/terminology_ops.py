@@ -17,10 +17,10 @@ from flask import Blueprint, Response, current_app, request
 from fhir_twin import log
 from fhir_twin.errors import InvalidInput, NotFound, NotSupported
 from fhir_twin.web.answers import fhir_response
-from fhir_twin.web.capability_dates import RELEASED
 from fhir_twin.web.catalogue import TYPES, Catalogue
 from fhir_twin.web.formats import resource_body, wants_xml
 from terminology.fhir import operations
+from terminology.fhir.batch import batch
 from terminology.fhir.operations import Asker
 from terminology.fhir.problem import TxError, outcome
 from terminology.store import Terminology
@@ -90,6 +90,13 @@ def expand_one(id_: str) -> Response:
 @blueprint.route("/ValueSet/$validate-code", **BOTH)
 def validate_in_value_set() -> Response:
     return _run(operations.validate_in_value_set)
+
+
+@blueprint.post("/<any(CodeSystem, ValueSet):type_>/$batch-validate-code")
+def validate_many(type_: str) -> Response:
+    """Not R4's: HL7's terminology ecosystem asks many questions at once with it."""
+    operation = operations.validate_in_system if type_ == "CodeSystem" else operations.validate_in_value_set
+    return _run(lambda asker, given: batch(lambda one: operation(asker, one), given))
 
 
 @blueprint.route("/ValueSet/<id_>/$validate-code", **BOTH)
@@ -189,35 +196,3 @@ def _typed(name: str, value: str) -> Json:
     if name in ("count", "offset") and value.isascii() and value.isdigit() and len(value) < 10:
         return {"name": name, "valueInteger": int(value)}
     return {"name": name, _KINDS.get(name, "valueString"): value}
-
-
-def terminology_capabilities() -> Json:
-    """What $expand, $lookup ... can be asked of (`/metadata?mode=terminology`)."""
-    shelf = library()
-    systems: dict[str, dict[str, None]] = {}
-    for head in shelf.resources("CodeSystem"):
-        url = str(head.get("url", ""))
-        if shelf.versions("CodeSystem", url):
-            systems.setdefault(url, {})[str(head.get("version") or "")] = None
-    return {
-        "resourceType": "TerminologyCapabilities",
-        "status": "active",
-        "date": RELEASED,
-        "kind": "instance",
-        "implementation": {"description": "fhir-twin: imported terminology releases"},
-        "codeSystem": [
-            {"uri": uri, "version": [{"code": v} for v in versions if v] or [{"isDefault": True}], "subsumption": True}
-            for uri, versions in systems.items()
-        ],
-        "expansion": {
-            "hierarchical": True,
-            "paging": True,
-            "incomplete": False,
-            "parameter": [{"name": n} for n in sorted(operations.EXPAND | {"tx-resource", "system-version",
-                          "check-system-version", "force-system-version", "useSupplement"} - {"context"})],
-            "textFilter": "every word begins a word of a term",
-        },
-        "codeSearch": "all",
-        "validateCode": {"translations": True},
-        "translation": {"needsMap": True},
-    }  # fmt: skip

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from terminology.fhir.concept import CodeSystem, Entry
+from terminology.fhir.concept import CodeSystem, Entry, standards_status
 from terminology.fhir.languages import Languages, display, valid_displays
-from terminology.fhir.members import dicts
 from terminology.fhir.problem import TxIssue
+from terminology.fhir.selection import dicts
 
 Json = dict[str, Any]
 
@@ -71,6 +71,9 @@ def check_state(entry: Entry, active_only: bool, path: str) -> list[TxIssue]:
 
 def comment_state(entry: Entry, path: str, *, excluded: bool = False) -> list[TxIssue]:
     """A word about a concept that is inactive or deprecated. excluded: it was left out for being inactive."""
+    if entry.status == "deprecated" and not entry.inactive:
+        text = f"The concept '{entry.code}' is deprecated and its use should be reviewed"
+        return [TxIssue("warning", "business-rule", "code-comment", text, path)]
     statuses = [entry.status] if entry.status in ("retired", "deprecated", "withdrawn") else []
     if entry.inactive and (not statuses or excluded):
         statuses.insert(0, "inactive")
@@ -81,6 +84,18 @@ def comment_state(entry: Entry, path: str, *, excluded: bool = False) -> list[Tx
         )
         for status in dict.fromkeys(statuses)
     ]  # fmt: skip
+
+
+def comment_presence(entry: Entry, url: str, own: Json, name: str, path: str) -> list[TxIssue]:
+    """A value set may mark one of its concepts as deprecated or withdrawn (the standards status of include.concept)."""
+    status = standards_status(own)
+    if status not in ("deprecated", "withdrawn"):
+        return []
+    text = (
+        f"The presence of the concept '{entry.code}' in the system '{url}' in the value set {name} is marked with a "
+        f"status of {status} and its use should be reviewed"
+    )
+    return [TxIssue("warning", "business-rule", "code-comment", text, path, silent=True)]
 
 
 def check_display(
@@ -94,7 +109,7 @@ def check_display(
     ]
     named += [(system.language, str(own["display"]))] if own.get("display") else []
     if any(given.casefold() == text.casefold() for _, text in named):
-        return []
+        return _outdated(entry, given, path)
     severity = "warning" if lenient else "error"
     folded = " ".join(given.split()).casefold()
     spaced = any(" ".join(text.split()).casefold() == folded for _, text in named)
@@ -104,6 +119,21 @@ def check_display(
     if named:
         return [TxIssue(severity, "invalid", "invalid-display", head + _choices(named) + asked, path)]
     return _no_display(system, entry, given, languages, path, head, severity)
+
+
+def _outdated(entry: Entry, given: str, path: str) -> list[TxIssue]:
+    """A name that was withdrawn is still valid, with a warning that names what to say instead."""
+    old = {str(d.get("value", "")).casefold(): standards_status(d) for d in entry.designations}
+    status = old.get(given.casefold(), "")
+    if status not in ("deprecated", "withdrawn") or given.casefold() == entry.display.casefold():
+        return []
+    current = [str(d["value"]) for d in entry.designations if not standards_status(d)]
+    better = ", ".join(dict.fromkeys(([entry.display] if entry.display else []) + current))
+    text = (
+        f"'{given}' is no longer considered a correct display for code '{entry.code}' (status = {status}). The correct "
+        f"display is one of {better}"
+    )
+    return [TxIssue("warning", "invalid", "display-comment", text, path)]
 
 
 def _choices(named: list[tuple[str, str]]) -> str:
@@ -119,12 +149,15 @@ def _no_display(
     system: CodeSystem, entry: Entry, given: str, languages: Languages, path: str, head: str,
     severity: str,
 ) -> list[TxIssue]:  # fmt: skip
-    """The code system has no name in the language asked for: its own default is right, with a word about it."""
+    """There is no name in the language asked for: the default one is right, with a word about it."""
     asked = languages.written
     default = display(entry, system.language, Languages())
     if given.casefold() == default.casefold():
-        head = f"'{default}' is the default display; the code system {system.url} has"
-        text = f"{head} no Display Names for the language {asked}"
-        return [TxIssue("information", "invalid", "display-comment", text, path, silent=True)]
+        named = f"{system.url}#{entry.code}"
+        text = (
+            f"There are no valid display names found for the code {named} for language(s) '{asked}'. The display is "
+            f"'{default}' which is the default language display"
+        )
+        return [TxIssue("information", "invalid", "invalid-display", text, path)]
     text = f"{head}There are no valid display names found for language(s) '{asked}'. Default display is '{default}'"
     return [TxIssue(severity, "invalid", "invalid-display", text, path)]

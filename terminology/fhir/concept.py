@@ -102,6 +102,16 @@ def value_of(element: Json) -> Any:
     return next((v for k, v in element.items() if k.startswith("value") and not k.startswith("_")), None)
 
 
+STANDARDS_STATUS = "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status"
+
+
+def standards_status(element: Json) -> str:
+    """HL7's standards status of a concept, a designation or a resource; "" when it says none."""
+    given = element.get("extension")
+    found = [e for e in given if isinstance(e, dict)] if isinstance(given, list) else []
+    return next((str(value_of(e)) for e in found if e.get("url") == STANDARDS_STATUS), "")
+
+
 def text_of(value: Any) -> str:
     """As it is compared in a filter."""
     if isinstance(value, bool):

@@ -8,7 +8,8 @@ from typing import Any
 
 from terminology.fhir.concept import Entry, value_of
 from terminology.fhir.languages import Languages, chosen
-from terminology.fhir.members import Member, dicts
+from terminology.fhir.members import Member
+from terminology.fhir.selection import dicts
 
 Json = dict[str, Any]
 _R5 = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion"

@@ -15,9 +15,10 @@ from terminology.fhir.canonical import joined
 from terminology.fhir.concept import value_of
 from terminology.fhir.contains import Wish, Writer, declared
 from terminology.fhir.languages import Languages
-from terminology.fhir.members import Member, Members, dicts, extensions
+from terminology.fhir.members import Member, Members, extensions
 from terminology.fhir.problem import too_costly
 from terminology.fhir.scope import Scope
+from terminology.fhir.selection import dicts
 from terminology.fhir.status import warnings_of
 
 Json = dict[str, Any]

@@ -18,8 +18,8 @@ from terminology.fhir.shelf import Overlay, Shelf
 
 Json = dict[str, Any]
 VERSIONS = frozenset(
-    ("system-version", "check-system-version", "force-system-version", "default-valueset-version", "tx-resource",
-     "useSupplement")
+    ("system-version", "check-system-version", "force-system-version", "default-valueset-version", "valueset-version",
+     "tx-resource", "useSupplement")
 )  # fmt: skip
 MANY = VERSIONS | {"property", "designation", "exclude-system", "dependency", "cache-id"}
 PASSED_OVER = frozenset(
@@ -107,10 +107,14 @@ class Given:
         scope = Scope(
             Overlay(shelf, extra) if extra else shelf,
             _canonicals(self.texts("system-version")), _canonicals(self.texts("check-system-version")),
-            _canonicals(self.texts("force-system-version")), _canonicals(self.texts("default-valueset-version")),
+            _canonicals(self.texts("force-system-version")), _canonicals(self._value_set_versions()),
         )  # fmt: skip
         scope.want_supplements(self.texts("useSupplement"))
         return scope
+
+    def _value_set_versions(self) -> list[str]:
+        """default-valueset-version, and valueset-version as it was called before 1.7.6 of HL7's tests."""
+        return [*self.texts("valueset-version"), *self.texts("default-valueset-version")]
 
 
 def _refuse(what: str) -> None:

@@ -11,7 +11,8 @@ from terminology.fhir.problem import TxError, TxIssue
 from terminology.fhir.scope import Scope
 
 Json = dict[str, Any]
-_USAGE = "http://terminology.hl7.org/CodeSystem/designation-usage"
+# What HL7 calls the display of the code system itself (CodeSystem hl7TermMaintInfra).
+_OWN = {"system": "http://terminology.hl7.org/CodeSystem/hl7TermMaintInfra", "code": "preferredForLanguage"}
 _NOT_LISTED = ("designation", "lang", "display", "code", "system", "name", "version")
 
 
@@ -53,7 +54,7 @@ def lookup(
 
 def _designations(entry: Entry, system: CodeSystem) -> Iterator[Json]:
     own = {"language": system.language} if system.language else {}
-    first = {**own, "use": {"system": _USAGE, "code": "display"}, "value": entry.display}
+    first = {**own, "use": _OWN, "value": entry.display}
     for element in ([first] if entry.display else []) + list(entry.designations):
         body: list[Json] = []
         if element.get("language"):

@@ -14,6 +14,7 @@ from terminology.fhir.canonical import fits, joined
 from terminology.fhir.concept import CodeSystem, Entry, Filter, words_match
 from terminology.fhir.problem import TxError, TxIssue, too_costly
 from terminology.fhir.scope import Scope, UnknownSystem, UnknownValueSet
+from terminology.fhir.selection import check_filters, dicts, filters_of
 
 Json = dict[str, Any]
 _SUPPLEMENT = (
@@ -22,7 +23,6 @@ _SUPPLEMENT = (
 )
 MAX_DEPTH = 30
 MAX_STEPS = 100_000  # looks at an include or exclude, for one question
-MAX_FILTERS = 50
 
 
 @dataclass(slots=True)
@@ -91,6 +91,7 @@ class Members:
         """The member of that code, None when there is none. `version` must fit that of the include."""
         path = self._deeper(value_set, path)
         if len(path) == 1:
+            check_filters(value_set)
             self._no_circle(value_set, ())
         compose = value_set.get("compose")
         if not isinstance(compose, dict):
@@ -113,6 +114,7 @@ class Members:
 
     def simple(self, value_set: Json) -> tuple[CodeSystem, list[Filter], bool] | None:
         """(system, filters, active only) of a value set that is one selection of one system: answered page by page."""
+        check_filters(value_set)
         compose = value_set.get("compose")
         if not isinstance(compose, dict) or compose.get("exclude"):
             return None
@@ -130,7 +132,7 @@ class Members:
             text = (
                 f"Found a circularity pointing to {name} processing ValueSet with pathway [{', '.join(path)}]"
             )
-            raise TxError(TxIssue("error", "processing", "", text))
+            raise TxError(TxIssue("error", "processing", "vs-invalid", text))
         if len(path) >= MAX_DEPTH:
             raise TxError(TxIssue("error", "too-costly", "", "Value sets refer to one another too deeply"))
         return (*path, name)
@@ -255,26 +257,8 @@ class Members:
                 yield Member(system, entry, {"display": row.get("display")})
 
 
-def filters_of(include: Json) -> list[Filter]:
-    """Raises TxError for a filter with no value: it would select everything or nothing by accident."""
-    found = []
-    if len(include.get("filter") or ()) > MAX_FILTERS:
-        raise too_costly(f"More than {MAX_FILTERS} filters in one include")
-    for given in dicts(include.get("filter")):
-        name, op, value = (given.get(k) for k in ("property", "op", "value"))
-        if not isinstance(value, str) or not value.strip():
-            text = f"The system {include.get('system')} filter with property = {name}, op = {op} has no value"
-            raise TxError(TxIssue("error", "invalid", "vs-invalid", text), status=400)
-        found.append(Filter(str(name), str(op), value))
-    return found
-
-
 def extensions(element: Json, *urls: str) -> list[Json]:
     return [e for e in dicts(element.get("extension")) if e.get("url") in urls]
-
-
-def dicts(value: Any) -> Iterator[Json]:
-    return (v for v in value if isinstance(v, dict)) if isinstance(value, list) else iter(())
 
 
 def _names(entry: Entry, own: Json) -> Sequence[str]:

@@ -17,9 +17,9 @@ from terminology.fhir.contains import Wish
 from terminology.fhir.given import Given, contained_in
 from terminology.fhir.lookup import lookup as looked_up
 from terminology.fhir.lookup import subsumes as compared
-from terminology.fhir.members import dicts
-from terminology.fhir.problem import invalid, not_found, not_supported
+from terminology.fhir.problem import TxError, TxIssue, invalid, not_found, not_supported
 from terminology.fhir.scope import Scope
+from terminology.fhir.selection import dicts
 from terminology.fhir.shelf import Shelf
 from terminology.fhir.translate import Search, answer, in_resources
 from terminology.fhir.verdict import Question
@@ -265,7 +265,8 @@ def _side(given: Given, side: str) -> tuple[str, str]:
     else:
         system, code = given.text("system"), given.text(f"code{side}")
     if not system or not code:
-        raise invalid(f"code{side} needs a code and a system")
+        text = f"code{side} needs a code and a system"
+        raise TxError(TxIssue("error", "invalid", "invalid-data", text), status=400)
     return system, code
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from terminology.fhir.canonical import joined
-from terminology.fhir.concept import Entry, Filter, Page, value_of, words_match
+from terminology.fhir.concept import Entry, Filter, Page, standards_status, value_of, words_match
 from terminology.fhir.filters import Test, compiled
 
 Json = dict[str, Any]
 _CONCEPT = "http://hl7.org/fhir/concept-properties#"
-_STATUS_EXT = "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status"
-# Statuses that make a concept inactive (https://hl7.org/fhir/R4/codesystem-concept-properties.html).
-_INACTIVE = ("retired", "inactive")
+# Statuses that make a concept inactive; deprecated does not ("Inactive Codes" of the requirements of HL7's terminology
+# ecosystem, https://build.fhir.org/ig/HL7/fhir-tx-ecosystem-ig/requirements.html).
+_INACTIVE = ("retired", "inactive", "withdrawn")
 MAX_DEPTH = 200
 
 
@@ -132,8 +132,7 @@ class ResourceSystem:
             properties=properties, extensions=[e for e in raw.get("extension") or () if isinstance(e, dict)],
         )  # fmt: skip
         statuses = [str(value_of(p)) for p in properties if self._uses.get(p["code"], p["code"]) == "status"]
-        status = [str(value_of(e)) for e in entry.extensions if e.get("url") == _STATUS_EXT]
-        entry.status = next(iter((*statuses, *status)), "")
+        entry.status = next(iter(statuses), "") or standards_status(raw)
         entry.inactive = entry.status in _INACTIVE
         for element in properties:
             name, value = self._uses.get(element["code"], element["code"]), value_of(element)

@@ -5,21 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from terminology.fhir.canonical import joined, split
-from terminology.fhir.concept import value_of
+from terminology.fhir.concept import standards_status
 from terminology.fhir.problem import TxIssue
 from terminology.fhir.scope import Scope
 
 Json = dict[str, Any]
-_STANDARDS = "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status"
 
 
 def state(resource: Json) -> str:
     """deprecated, withdrawn, retired, draft, experimental or ""; HL7's standards status speaks first."""
-    for extension in resource.get("extension") or ():
-        if not isinstance(extension, dict) or extension.get("url") != _STANDARDS:
-            continue
-        if (found := str(value_of(extension))) in ("deprecated", "withdrawn"):
-            return found
+    if (found := standards_status(resource)) in ("deprecated", "withdrawn"):
+        return found
     if resource.get("status") == "retired":
         return "retired"
     if resource.get("experimental") is True:

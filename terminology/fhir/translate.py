@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from terminology.fhir.canonical import fits, newest, split
-from terminology.fhir.members import Members, dicts
+from terminology.fhir.members import Members
 from terminology.fhir.problem import TxError, TxIssue, not_found
 from terminology.fhir.scope import Scope
+from terminology.fhir.selection import dicts
 from terminology.mapping import REVERSED, Match, conditions
 
 Json = dict[str, Any]

@@ -13,15 +13,17 @@ from terminology.fhir.checks import (
     Checked,
     check_display,
     check_state,
+    comment_presence,
     comment_state,
     incomplete,
     unknown_code,
 )
 from terminology.fhir.concept import CodeSystem, Entry
 from terminology.fhir.languages import display
-from terminology.fhir.members import Member, Members, dicts
+from terminology.fhir.members import Member, Members
 from terminology.fhir.problem import TxError, TxIssue
 from terminology.fhir.scope import Scope, UnknownSystem, UnknownValueSet
+from terminology.fhir.selection import dicts
 from terminology.fhir.verdict import Question, verdict
 from terminology.fhir.versions import check_versions, included
 
@@ -73,7 +75,7 @@ def _in_system(scope: Scope, url: str, question: Question, place: int) -> Checke
     try:
         system = scope.system(system_url, version)
     except UnknownSystem as error:
-        checked.unknown = joined(error.url, error.version)
+        checked.unknown = joined(error.url, error.version if error.known else "")
         checked.issues.append(
             TxIssue("error", "not-found", "not-found", error.words(END), question.path(place, "system"))
         )
@@ -103,15 +105,17 @@ def _in_value_set(members: Members, value_set: Json, question: Question, place: 
             checked.unsure = True  # nothing was asked of the value set
             return checked
     if not url and infer:
-        checked.url = url = _inferred(members, value_set, code)
+        having, urls = _inferred(members, value_set, code)
+        checked.url = url = having[0] if len(having) == 1 else ""
         if not url:
             text = f"The System URI could not be determined for the code '{code}' in the ValueSet '{name}'"
+            text += _why_not_inferred(having, urls)
             where = question.path(place, "code")
             checked.issues.append(TxIssue("error", "not-found", "cannot-infer", text, where))
     include = included(members, value_set, url, version) if url and "compose" in value_set else None
     if include is not None:
         check_versions(members, include, checked, lambda part: question.path(place, part))
-    member = None if checked.unsure else _member(members, value_set, checked, question, place, name)
+    member = None if checked.unsure else _member(members, value_set, checked, question, place)
     if checked.broken:
         return checked
     if url and not question.membership_only:
@@ -130,7 +134,9 @@ def _settle(checked: Checked, member: Member | None, value_set: Json, question: 
     if member is not None:
         state = check_state(member.entry, question.active_only, where)
         checked.inside = not state and (question.abstract or not member.entry.abstract)
-        checked.issues += [*state, *comment_state(member.entry, whole)]
+        name = joined(str(value_set.get("url", "")), str(value_set.get("version") or ""))
+        marked = comment_presence(member.entry, member.system.url, member.own, name, where)
+        checked.issues += [*state, *comment_state(member.entry, whole), *marked]
     elif checked.entry is not None and checked.entry.inactive and _only_active(value_set):
         state = check_state(checked.entry, True, where)
         checked.issues += [*state, *comment_state(checked.entry, whole, excluded=True)]
@@ -143,7 +149,7 @@ def _takes_all(value_set: Json, url: str) -> bool:
 
 
 def _member(
-    members: Members, value_set: Json, checked: Checked, question: Question, place: int, name: str
+    members: Members, value_set: Json, checked: Checked, question: Question, place: int
 ) -> Member | None:
     """The member, or None; what keeps the value set from being looked at is noted in `checked`."""
     if not checked.url:
@@ -151,23 +157,15 @@ def _member(
     try:
         return members.find(value_set, checked.url, checked.code)
     except UnknownSystem as error:
-        missing = joined(error.url, error.version)
-        head = f"Unable to check whether the code is in the value set '{name}' because"
-        text = f"{head} the code system {missing} was not found"
         if error.url == checked.url:
             checked.unsure = True
-            checked.caused_by = missing
-            checked.issues.append(TxIssue("warning", "not-found", "vs-invalid", text))
+            checked.caused_by = joined(error.url, error.version)
             where = question.path(place, "system")
             checked.issues.append(TxIssue("error", "not-found", "not-found", error.words(END), where))
         return None
     except UnknownValueSet as error:
         checked.broken = checked.unsure = True
-        text = (
-            f"Unable to check whether the code is in the value set '{name}' because the value set {error.canonical} "
-            "was not found"
-        )
-        checked.issues += [*error.issues, TxIssue("warning", "not-found", "vs-invalid", text)]
+        checked.issues += error.issues
         return None
 
 
@@ -197,7 +195,7 @@ def _look_up(
     try:
         system = scope.system(checked.url, version)
     except UnknownSystem as error:
-        checked.unknown = joined(error.url, error.version)
+        checked.unknown = joined(error.url, error.version if error.known else "")
         text = error.words(END, plain=True)
         checked.issues.append(TxIssue("error", "not-found", "not-found", text, where))
         return
@@ -254,8 +252,8 @@ def _outside(checked: Checked, coding: Json, question: Question, place: int, nam
     return TxIssue("error", "code-invalid", "not-in-vs", text, where)
 
 
-def _inferred(members: Members, value_set: Json, code: str) -> str:
-    """The one code system in the value set that has the code; "" when none or several have it."""
+def _inferred(members: Members, value_set: Json, code: str) -> tuple[list[str], list[str]]:
+    """(code systems of the value set that have the code in it, all that it draws on)."""
     urls = dict.fromkeys(
         str(i["system"]) for i in dicts((value_set.get("compose") or {}).get("include")) if i.get("system")
     )
@@ -266,7 +264,13 @@ def _inferred(members: Members, value_set: Json, code: str) -> str:
                 found.append(url)
         except TxError:
             continue
-    return found[0] if len(found) == 1 else ""
+    return found, list(urls)
+
+
+def _why_not_inferred(having: list[str], urls: list[str]) -> str:
+    if having:
+        return f": value set expansion has multiple matches: [{', '.join(sorted(having))}]"
+    return f": the code is in none of [{', '.join(urls)}]" if urls else ""
 
 
 def _included_version(value_set: Json, url: str) -> str:

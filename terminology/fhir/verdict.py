@@ -75,6 +75,7 @@ def identity(best: Checked) -> list[Json]:
         parts.append({"name": "normalized-code", "valueCode": best.normalized})
     if best.entry is not None and best.entry.inactive:
         parts.append({"name": "inactive", "valueBoolean": True})
-        if best.entry.status and best.entry.status != "inactive":
-            parts.append({"name": "status", "valueString": best.entry.status})
+    status = best.entry.status if best.entry is not None else ""
+    if best.entry is not None and (best.entry.inactive or status == "deprecated") and status != "inactive":
+        parts += [{"name": "status", "valueString": status}] if status else []
     return parts

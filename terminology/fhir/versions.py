@@ -10,9 +10,10 @@ from typing import Any
 
 from terminology.fhir.canonical import fits, joined
 from terminology.fhir.checks import Checked
-from terminology.fhir.members import Members, dicts
+from terminology.fhir.members import Members
 from terminology.fhir.problem import TxError, TxIssue
 from terminology.fhir.scope import UnknownSystem
+from terminology.fhir.selection import dicts
 
 Json = dict[str, Any]
 _DEPTH = 10

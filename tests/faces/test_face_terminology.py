@@ -164,3 +164,32 @@ def test_the_library_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["terminology", "--terminology", folder, "remove", ICD, "2020"]) == 2
     told = capsys.readouterr().err
     assert "Traceback" not in told
+
+
+def test_many_codes_at_once(client: FlaskClient) -> None:
+    """$batch-validate-code of HL7's terminology ecosystem, on both resource types."""
+
+    def asked(name: str, code: str) -> dict[str, Any]:
+        inner = [{"name": name, "valueUri": ICD}, {"name": "code", "valueCode": code}]
+        inner += [{"name": "url", "valueUri": f"{ICD}?fhir_vs"}] if name == "system" else []
+        return {"name": "validation", "resource": {"resourceType": "Parameters", "parameter": inner}}
+
+    for type_, name in (("CodeSystem", "url"), ("ValueSet", "system")):
+        questions = [asked(name, "I10"), asked(name, "I10.99")]
+        body = {"resourceType": "Parameters", "parameter": questions}
+        found = ask(client, f"{type_}/$batch-validate-code", body=body)
+        results = [parts(p["resource"], "result") for p in found["parameter"]]
+        assert results == [[True], [False]]
+    ask(client, "ValueSet/$batch-validate-code", 400, {"resourceType": "Parameters"})
+
+
+def test_fhir_versions_and_names_of_the_capabilities(client: FlaskClient) -> None:
+    """https://hl7.org/fhir/R4/capabilitystatement-operation-versions.html; ecosystem suite `metadata`."""
+    versions = ask(client, "$versions")
+    assert parts(versions, "default") == ["4.0"] and parts(versions, "version") == ["4.0"]
+    for path in ("metadata", "metadata?mode=terminology"):
+        head = client.get(f"/fhir/{path}", base_url="http://127.0.0.1").get_json(force=True)
+        assert all(head[name] for name in ("url", "version", "name", "title", "date"))
+    statement = client.get("/fhir/metadata", base_url="http://127.0.0.1").get_json(force=True)
+    assert statement["software"]["releaseDate"] == statement["date"]
+    assert [op["name"] for op in statement["rest"][0]["operation"]] == ["versions"]
