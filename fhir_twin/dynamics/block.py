@@ -7,13 +7,19 @@ P' = C + f f' (P - C)  <=>  D' = f f' D.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from fhir_twin.dynamics import fast
 from fhir_twin.dynamics.beliefs import CAP, Belief, Filtered, Robust, Trace, Visits
 from fhir_twin.dynamics.censoring import truncated_moments
+from fhir_twin.dynamics.kernels import filter_few
 from fhir_twin.dynamics.state_space import Dynamics
 from fhir_twin.model.twin import Array
+
+FEW = 64  # people up to whom machine code goes one after the other; numpy is made for more
 
 
 class Block:
@@ -43,7 +49,7 @@ class Block:
         self.values[missing] = 0.0
         self.observed = ~missing
         noise = np.broadcast_to(visits.noise, visits.values.shape)[who].transpose(1, 2, 0)
-        self.noise = np.where(missing, np.inf, noise)
+        self.noise = np.ascontiguousarray(np.where(missing, np.inf, noise))
         self.seen = np.array(start.seen[who].T, order="C")
         self.doubt = np.zeros_like(self.seen)
         if start.doubt is not None:
@@ -60,17 +66,21 @@ class Block:
         self.walking = np.flatnonzero(dynamics.walk > 0)
         self.own = np.zeros(self.seen.shape)
         self.squares, self.spreads = np.zeros_like(self.values), np.ones_like(self.values)
-        self.trace = [np.full(self.values.shape, np.nan) for _ in Trace.__slots__] if trace else None
+        self.noted = np.zeros((7 if trace else 0, *self.values.shape))  # see `_note`
         self.ph, self.gain, self.shift = (np.empty_like(self.mean) for _ in range(3))
         width = max(b - a for a, b in self.strips)
         self.scratch = np.empty_like(self.excess[:width])  # small: stays in the cache
 
     def run(self) -> Filtered:
-        anyone = np.asarray(self.observed.any(axis=2))
-        for visit in range(len(self.values)):
-            self._predict(self.clock[visit + 1] - self.clock[visit])
-            for row in np.flatnonzero(anyone[visit]):
-                self._update(visit, int(row))
+        kernel = fast.loaded(filter_few) if self.mean.shape[1] <= FEW and self.bound is None else None
+        if kernel is not None:
+            self._compiled(kernel)
+        else:
+            anyone = np.asarray(self.observed.any(axis=2))
+            for visit in range(len(self.values)):
+                self._predict(self.clock[visit + 1] - self.clock[visit])
+                for row in np.flatnonzero(anyone[visit]):
+                    self._update(visit, int(row))
         covariance = self._whole() + self.dynamics.stationary[:, :, None]
         belief = Belief(
             np.ascontiguousarray(self.mean.T),
@@ -79,8 +89,42 @@ class Block:
             np.ascontiguousarray(self.seen.T),
             np.ascontiguousarray(self.doubt.T),
         )
-        done = Trace(*(a.transpose(2, 0, 1) for a in self.trace)) if self.trace is not None else None
+        done = self._trace() if len(self.noted) else None
         return Filtered(belief, self._log_likelihood(), np.ascontiguousarray(self.own.T), done)
+
+    def _compiled(self, kernel: Callable[..., None]) -> None:
+        """All visits as machine code (`kernels.filter_few`): the operations of `_predict` and `_update`, bit for bit."""
+        years = np.ascontiguousarray(np.diff(self.clock, axis=0))
+        decay = np.exp(-self.dynamics.rate[:, None] * years[:, None, :])
+        loads = np.zeros((len(self.varying), *years.shape))
+        first, column, weight, varying = [0], list[int](), list[float](), list[int]()
+        for row in range(len(self.design)):
+            for c, x in self._terms(row):
+                column.append(c)
+                weight.append(1.0 if x is None else float(x[0]))
+                varying.append(-1)
+            for place, (r, c, values) in enumerate(self.varying):
+                if r == row:
+                    column.append(c)
+                    weight.append(0.0)
+                    varying.append(place)
+                    loads[place] = values
+            first.append(len(column))
+        noted = self.noted if len(self.noted) else np.zeros((7, *self.values.shape))
+        noted[6] = 1.0
+        rule = self.robust or Robust()
+        kernel(
+            *(
+                self.mean,
+                self.excess,
+                np.repeat([b for _, b in self.strips], [b - a for a, b in self.strips]),
+            ),
+            *(np.ascontiguousarray(decay), years, self.dynamics.walk),
+            np.ascontiguousarray(self.load_c[:, :, 0]),
+            *(np.array(first), np.array(column), np.array(weight), np.array(varying), loads),
+            *(self.values, self.noise, self.observed, self.seen, self.doubt),
+            *(self.robust is not None, rule.gate, rule.nu, CAP, self.own, self.squares, self.spreads, noted),
+        )
 
     def _predict(self, years: Array) -> None:
         """D' = f f' D; a walk adds its variance to the diagonal."""
@@ -119,8 +163,8 @@ class Block:
         weighted = innovation * inverse
         np.multiply(weighted, innovation, out=self.squares[visit, row])
         self.spreads[visit, row] = spread
-        if self.trace is not None:
-            self._note(visit, row, forecast, signal, (raw, spread), move, shrink, (weight, jump))
+        if len(self.noted):
+            self._note(visit, row, forecast, signal, raw, weight, jump, move, shrink)
         gain = np.multiply(ph, inverse, out=self.gain)
         self.seen[row] += self.observed[visit, row]
         self.mean += np.multiply(gain, move, out=self.shift)
@@ -198,29 +242,35 @@ class Block:
         row: int,
         forecast: Array,
         signal: Array,
-        spreads: tuple[Array, Array],
+        raw: Array,
+        weight: Array | None,
+        jump: Array | None,
         move: Array,
         shrink: Array | None,
-        judged: tuple[Array | None, Array | None],
     ) -> None:
-        assert self.trace is not None
-        raw, spread = spreads
-        weight, jump = judged
-        gain = signal / spread
-        density = -0.5 * (np.log(2.0 * np.pi * spread) + self.squares[visit, row])
-        if self.bound is not None:
-            density = np.where(self.bound[visit, row] == 0, density, 0.0)
+        """What `_trace` needs: forecast, signal, spread before the gate, weight, jump, move, and what a bound took."""
         noted = (
-            gain if shrink is None else gain * shrink,
             forecast,
-            forecast + gain * move,
-            np.zeros_like(gain) if weight is None else 1.0 - weight,
-            np.sqrt(raw),
-            density,
-            np.zeros_like(gain) if jump is None else jump,
+            signal,
+            raw,
+            1.0 if weight is None else weight,
+            0.0 if jump is None else jump,
+            move,
         )
-        for target, values in zip(self.trace, noted, strict=True):
-            target[visit, row] = np.where(self.observed[visit, row], values, np.nan)
+        for target, values in zip(self.noted, noted, strict=False):
+            target[visit, row] = values
+        self.noted[6, visit, row] = 1.0 if shrink is None else shrink
+
+    def _trace(self) -> Trace:
+        forecast, signal, raw, weight, jump, move, shrink = self.noted
+        observed = self.observed
+        with np.errstate(divide="ignore", invalid="ignore"):  # where nothing was observed
+            gain = signal / self.spreads
+            density = -0.5 * (np.log(2.0 * np.pi * self.spreads) + self.squares)
+        if self.bound is not None:
+            density = np.where(self.bound == 0, density, 0.0)
+        found = (gain * shrink, forecast, forecast + gain * move, 1.0 - weight, np.sqrt(raw), density, jump)
+        return Trace(*(np.where(observed, each, np.nan).transpose(2, 0, 1) for each in found))
 
 
 def _strips(states: int) -> list[tuple[int, int]]:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fhir_twin.dynamics import kernels
 from fhir_twin.model.twin import Array
 
-Places = NDArray[np.intp]
+Places = NDArray[np.int64]
 SWITCH = "NUMBA_DISABLE_JIT"
 _loaded: dict[str, Callable[..., None]] = {}
 
@@ -30,16 +31,9 @@ def load() -> bool:
         from numba import njit, types
     except ImportError:
         return False
-    table, row, places = (
-        types.Array(kind, dimensions, "C", readonly=True)
-        for kind, dimensions in ((types.float64, 2), (types.float64, 1), (types.intp, 1))
-    )
-    out, own = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}  # no fastmath: bit for bit
-    for signature, function in (
-        (types.void(table, table, places, row, out), horner),
-        (types.void(table, row, row, own), horner_of_two),
-    ):
+    for function, kinds in kernels.KERNELS.items():
+        signature = types.void(*(_type(types, kind) for kind in kinds.split()))
         try:
             made = njit(signature, cache=True, **options)(function)
         except RuntimeError:  # no folder can be written: compiled anew in each process
@@ -48,12 +42,25 @@ def load() -> bool:
     return True
 
 
+def loaded(function: Callable[..., None]) -> Callable[..., None] | None:
+    """The machine code of a kernel, None when this process does without."""
+    return _loaded.get(function.__name__)
+
+
+def _type(types: Any, kind: str) -> Any:
+    """A numba type from its short form (see `kernels`)."""
+    scalar = {"f": types.float64, "i": types.int64, "b": types.boolean}[kind[0]]
+    if len(kind) == 1:
+        return scalar
+    return types.Array(scalar, int(kind[1]), "C", readonly=kind.endswith("r"))
+
+
 def polynomials(coefficients: Array, x: Array, place: Places, centre: Array) -> Array:
     """sum over j of coefficients[r, j] (x[place[r], d] - centre[r])^j, (R, D), by Horner's rule.
 
     coefficients (R, n); x (U, D); place, centre (R,)."""
     out = np.empty((len(place), x.shape[1]))
-    fast = _loaded.get("horner")
+    fast = loaded(kernels.horner)
     if fast is not None:
         fast(coefficients, x, place, centre, out)
         return out
@@ -66,26 +73,12 @@ def polynomials(coefficients: Array, x: Array, place: Places, centre: Array) -> 
     return out
 
 
-def horner(coefficients: Any, x: Any, place: Any, centre: Any, out: Any) -> None:
-    """`polynomials` into `out`."""
-    rows, terms = coefficients.shape
-    for r in range(rows):
-        total, moved = out[r], x[place[r]]
-        middle, last = centre[r], coefficients[r, terms - 1]
-        for d in range(total.shape[0]):
-            total[d] = last
-        for j in range(terms - 2, -1, -1):
-            c = coefficients[r, j]
-            for d in range(total.shape[0]):
-                total[d] = total[d] * (moved[d] - middle) + c
-
-
 def polynomial_of_two(coefficients: Array, x: Array, y: Array) -> Array:
     """sum over i + j < n of coefficients[i, j] x[d]^i y[d]^j, (D,), by Horner's rule in x, and within in y.
 
     coefficients (n, n); x, y (D,)."""
     total = np.empty_like(x)
-    fast = _loaded.get("horner_of_two")
+    fast = loaded(kernels.horner_of_two)
     if fast is not None:
         fast(coefficients, x, y, total)
         return total
@@ -100,21 +93,3 @@ def polynomial_of_two(coefficients: Array, x: Array, y: Array) -> Array:
         total *= x
         total += inner
     return total
-
-
-def horner_of_two(coefficients: Any, x: Any, y: Any, total: Any) -> None:
-    """`polynomial_of_two` into `total`."""
-    n = coefficients.shape[0]
-    inner = np.empty_like(total)
-    for d in range(total.shape[0]):
-        total[d] = coefficients[n - 1, 0]
-    for i in range(n - 2, -1, -1):
-        last = coefficients[i, n - 1 - i]
-        for d in range(total.shape[0]):
-            inner[d] = last
-        for j in range(n - 2 - i, -1, -1):
-            c = coefficients[i, j]
-            for d in range(total.shape[0]):
-                inner[d] = inner[d] * y[d] + c
-        for d in range(total.shape[0]):
-            total[d] = total[d] * x[d] + inner[d]

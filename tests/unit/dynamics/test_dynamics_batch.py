@@ -8,8 +8,8 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from fhir_twin.assimilation import load_biomarkers
-from fhir_twin.dynamics import batch, compiled
-from fhir_twin.dynamics.beliefs import CAP
+from fhir_twin.dynamics import batch, compiled, fast
+from fhir_twin.dynamics.beliefs import CAP, Trace
 from fhir_twin.dynamics.forecast import forecast
 from fhir_twin.dynamics.intervals import own_scale, quantile_scores, scaled
 from fhir_twin.dynamics.kalman import Belief, Filtered, Loading, Robust, Visits, kalman_filter
@@ -67,12 +67,44 @@ def test_compiled_and_numpy_agree(
     assert compiled.compiled() is not None, "numba is a dependency"
     monkeypatch.setattr(batch, "WORK", 0.0)
     task = _task(people)
-    fast = kalman_filter(*task, robust=robust)
+    quick = kalman_filter(*task, robust=robust)
     monkeypatch.setattr(batch, "WORK", float("inf"))
     slow = kalman_filter(*task, robust=robust)
-    _same(fast, slow)
+    _same(quick, slow)
     if robust is not None:
         assert (slow.belief.doubt != 0).any()  # the gate had something to do
+
+
+@pytest.mark.parametrize("robust", [None, Robust()], ids=["plain", "robust"])
+@pytest.mark.parametrize("people", [1, 2, 5, 40])
+@pytest.mark.parametrize("trace", [False, True])
+def test_few_people_as_machine_code_bit_for_bit(
+    robust: Robust | None, people: int, trace: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, dynamics, design, visits = _task(600)
+    start = Belief(start.mean[:people], start.covariance[:people], start.time[:people], start.seen[:people])
+    noise = np.broadcast_to(visits.noise, visits.values.shape)[:people] * 1.1
+    loads = tuple(Loading(x.row, x.column, x.values[:people]) for x in visits.loadings)
+    first = Visits(visits.times[:people, :5], visits.values[:people, :5], noise[:, :5], None,
+                   tuple(Loading(x.row, x.column, x.values[:, :5]) for x in loads))  # fmt: skip
+    rest = Visits(visits.times[:people, 5:], visits.values[:people, 5:], noise[:, 5:], None,
+                  tuple(Loading(x.row, x.column, x.values[:, 5:]) for x in loads))  # fmt: skip
+
+    def both() -> list[Filtered]:
+        half = kalman_filter(start, dynamics, design, first, robust=robust, trace=trace)
+        return [half, kalman_filter(half.belief, dynamics, design, rest, robust=robust, trace=trace)]
+
+    monkeypatch.setattr(fast, "_loaded", {})
+    slow = both()
+    assert fast.load(), "numba is a dependency"
+    for left, right in zip(slow, both(), strict=True):
+        for name in ("mean", "covariance", "time", "seen", "doubt"):
+            assert np.array_equal(getattr(left.belief, name), getattr(right.belief, name)), name
+        assert np.array_equal(left.log_likelihood, right.log_likelihood)
+        assert np.array_equal(left.squares, right.squares)
+        assert (left.trace is not None) is trace
+        for name in Trace.__slots__ if trace else ():
+            assert np.array_equal(getattr(left.trace, name), getattr(right.trace, name), equal_nan=True), name
 
 
 def test_bounds_and_traces_go_through_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
