@@ -38,8 +38,8 @@ class Block:
         trace: bool,
         who: slice,
     ) -> None:
-        self.mean = np.ascontiguousarray(start.mean[who].T)
-        self.excess = np.ascontiguousarray(start.covariance[who].transpose(1, 2, 0))
+        self.mean = np.array(start.mean[who].T, order="C")  # copies: of one person the transpose is a view
+        self.excess = np.array(start.covariance[who].transpose(1, 2, 0), order="C")
         self.excess -= dynamics.stationary[:, :, None]
         self.dynamics, self.robust = dynamics, robust
         times = np.where(np.isnan(visits.times[who]), -np.inf, visits.times[who]).T
@@ -93,7 +93,7 @@ class Block:
         return Filtered(belief, self._log_likelihood(), np.ascontiguousarray(self.own.T), done)
 
     def _compiled(self, kernel: Callable[..., None]) -> None:
-        """All visits as machine code (`kernels.filter_few`): the operations of `_predict` and `_update`, bit for bit."""
+        """All visits as machine code (`filter_few`): the operations of `_predict` and `_update`, bit for bit."""
         years = np.ascontiguousarray(np.diff(self.clock, axis=0))
         decay = np.exp(-self.dynamics.rate[:, None] * years[:, None, :])
         loads = np.zeros((len(self.varying), *years.shape))

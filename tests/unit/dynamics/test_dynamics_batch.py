@@ -95,7 +95,10 @@ def test_few_people_as_machine_code_bit_for_bit(
         return [half, kalman_filter(half.belief, dynamics, design, rest, robust=robust, trace=trace)]
 
     monkeypatch.setattr(fast, "_loaded", {})
+    before = start.mean.copy(), start.covariance.copy()
     slow = both()
+    assert np.array_equal(start.mean, before[0])  # what is given is not changed
+    assert np.array_equal(start.covariance, before[1])
     assert fast.load(), "numba is a dependency"
     for left, right in zip(slow, both(), strict=True):
         for name in ("mean", "covariance", "time", "seen", "doubt"):
