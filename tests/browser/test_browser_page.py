@@ -178,6 +178,88 @@ def test_narrow_and_zoomed_without_scrolling_sideways(browser: Chromium, width: 
             ".slice(0, 5).map(e => e.outerHTML.slice(0, 90))]"
         )
         assert wide == [False, []], path
+        assert browser.run(_SQUEEZED) == [], path
+    browser.open(here)
+    browser.click("#p-sglt2-inhibitor .pop summary")
+    form = browser.run(
+        "return document.querySelector('#p-sglt2-inhibitor .pop form').getBoundingClientRect().right"
+    )
+    assert form <= browser.run(
+        "return document.querySelector('#p-sglt2-inhibitor').getBoundingClientRect().right"
+    )
+
+
+# Cells so narrow that words stand letter by letter.
+_SQUEEZED = """
+document.querySelectorAll('details').forEach(d => d.open = true);
+return [...document.querySelectorAll('th, td')].filter(c => {
+  const box = c.getBoundingClientRect(), words = c.textContent.trim();
+  return words.length > 3 && !c.closest('.stack thead') && box.width && box.width < 30 && box.height > 60;
+}).map(c => c.outerHTML.slice(0, 90));
+"""
+
+
+def test_what_if_and_an_edit_by_keyboard_alone(browser: Chromium) -> None:
+    """Tab and arrows choose, Enter compares, focus goes to the answer; a dose is edited and kept; what is open never
+    lies over what has the focus (WCAG 2.1.1, 2.4.3, 2.4.11)."""
+    browser.patient(BELL)
+    browser.run("document.querySelector('#w-statin').focus()")
+    keys(browser, Keys.ARROW_DOWN)
+    assert browser.run("return document.activeElement.value") != ""
+    tab_to(browser, "[data-whatif] button.primary")
+    keys(browser, Keys.ENTER)
+    browser.wait(lambda: browser.all("#answer table.side"), "no answer")
+    browser.wait(
+        lambda: browser.run("return document.activeElement.id") == "h-answer", "focus was left behind"
+    )
+    browser.run("document.querySelector('#p-thiazide button.good').focus()")
+    keys(browser, Keys.TAB)
+    keys(browser, Keys.ENTER)
+    assert browser.all("#p-thiazide .pop[open]")
+    keys(browser, Keys.ESCAPE)
+    assert not browser.all("#p-thiazide .pop[open]")
+    assert browser.run("return document.activeElement.matches('#p-thiazide .pop summary')")
+    keys(browser, Keys.ENTER)
+    tab_to(browser, "#t-thiazide")
+    keys(browser, "12.5 mg once daily")
+    tab_to(browser, "#p-thiazide .pop form button")
+    keys(browser, Keys.TAB)
+    assert not browser.all("#p-thiazide .pop[open]"), "left open over what comes next"
+    keys(browser, Keys.SHIFT + Keys.TAB)
+    keys(browser, Keys.ENTER)
+    assert browser.one("#t-thiazide").get_attribute("value") == "12.5 mg once daily", "what was typed is kept"
+    tab_to(browser, "#p-thiazide .pop form button")
+    keys(browser, Keys.ENTER)
+    browser.wait(lambda: "Accepted, edited" in browser.text("#p-thiazide"), "the edit was not kept")
+    browser.is_clean("by keyboard")
+
+
+def keys(browser: Chromium, pressed: str) -> None:
+    browser.driver.switch_to.active_element.send_keys(pressed)
+
+
+def tab_to(browser: Chromium, css: str) -> None:
+    """Press Tab until the element has the focus."""
+    for _ in range(80):
+        if browser.run("return document.activeElement.matches(arguments[0])", css):
+            return
+        keys(browser, Keys.TAB)
+    raise AssertionError(f"Tab does not reach {css}")
+
+
+def test_in_forced_colours_the_charts_take_them(browser: Chromium) -> None:
+    """High contrast: no canvas with colours of its own; the SVG's words have the user's."""
+    forced = [{"name": "forced-colors", "value": "active"}]
+    browser.cdp("Emulation.setEmulatedMedia", features=forced)
+    try:
+        browser.patient(BELL)
+        browser.run("document.getElementById('b-sbp').scrollIntoView()")
+        assert not browser.all(".plot canvas")
+        fill = browser.run("return getComputedStyle(document.querySelector('#b-sbp svg .tick')).fill")
+        words = browser.run("return getComputedStyle(document.body).color")
+        assert fill == words
+    finally:
+        browser.cdp("Emulation.setEmulatedMedia", features=[])
 
 
 def test_printing(browser: Chromium) -> None:

@@ -44,6 +44,8 @@
       open.querySelector("summary").focus();
     }
   });
+  // Nothing that is open lies over what the keyboard has gone on to; what was typed stays in it.
+  document.addEventListener("focusin", (event) => close(event.target.closest("details.pop")));
   document.addEventListener("click", (event) => {
     const summary = event.target.closest("details.pop > summary");
     if (summary) close(summary.parentElement);
@@ -66,7 +68,8 @@
   }
 
   // --- charts --------------------------------------------------------------------------------------
-  if (typeof uPlot === "undefined") return;
+  // In forced colours a canvas keeps colours of its own; the SVG takes the user's.
+  if (typeof uPlot === "undefined" || matchMedia("(forced-colors: active)").matches) return;
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const day = new Intl.DateTimeFormat("en", { year: "numeric", month: "short", day: "numeric" });
   const month = new Intl.DateTimeFormat("en", { year: "numeric", month: "short" });

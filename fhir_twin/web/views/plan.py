@@ -13,7 +13,7 @@ from fhir_twin.model.scenario import Rejection, RiskChange
 from fhir_twin.pipeline import Run
 from fhir_twin.recommendation.case import make_case
 from fhir_twin.recommendation.due import not_due
-from fhir_twin.web.views.words import first_upper, horizon, kind_name, place, points, share
+from fhir_twin.web.views.words import first_upper, horizon, kind_name, place, points, share, true_minus
 
 REASONS = (
     "Patient declines",
@@ -112,7 +112,7 @@ def _proposal(rec: Recommendation, k: Knowledge) -> Proposal:
         kind=kind_name("stop" if rec.stop else rec.kind),
         headline=_headline(rec, shown),
         changes=tuple(map(_change, shown)),
-        biomarkers=tuple(first_upper(biomarker_words(b)) for b in rec.biomarker_changes),
+        biomarkers=tuple(true_minus(first_upper(biomarker_words(b))) for b in rec.biomarker_changes),
         numbers=tuple(_numbers(rec)),
         citations=rec.citations,
         sources=tuple(dict.fromkeys(place(s) for s in rec.sources)),

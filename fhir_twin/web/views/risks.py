@@ -9,7 +9,7 @@ from fhir_twin.fhir.write_words import outcome_words
 from fhir_twin.model.scenario import EventRisk
 from fhir_twin.pipeline import Run
 from fhir_twin.web.charts import RiskBar, risk_chart
-from fhir_twin.web.views.words import day, first_upper, horizon, place, points, share
+from fhir_twin.web.views.words import between, day, first_upper, horizon, place, points, share
 
 Past = tuple[tuple[datetime, tuple[EventRisk, ...]], ...]
 
@@ -75,14 +75,14 @@ def _row(risk: EventRisk, past: Past) -> RiskRow:
         horizon=horizon(risk.horizon_years),
         years=risk.horizon_years,
         risk=share(risk.probability),
-        interval=f"{share(risk.low)} to {share(risk.high)}",
+        interval=between(risk.low, risk.high),
         equation=risk.equation,
         basis=tuple(place(s) for s in risk.basis),
         trend=tuple(
             (
                 day(when),
                 share(r.probability),
-                f"{share(r.low)} to {share(r.high)}"
+                between(r.low, r.high).replace("none", "no interval")
                 + ("" if r.equation == risk.equation else f", {r.equation}"),
             )
             for when, r in before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -9,6 +10,7 @@ from fhir_twin.model.codes import ICD10CM, LOINC, RXNORM, SNOMED
 
 SYSTEMS = {SNOMED: "SNOMED CT", ICD10CM: "ICD-10-CM", LOINC: "LOINC", RXNORM: "RxNorm"}
 MINUS = "\u2212"
+_HYPHEN = re.compile(r"(?<![\w.)])-(?=\d)")
 KINDS = {
     "medication": "Medicine",
     "lifestyle": "Lifestyle",
@@ -48,6 +50,16 @@ def share(probability: float | None) -> str:
         return "100 %"
     digits = 0 if value >= 9.95 else 1 if value >= 0.095 or value == 0 else 2
     return f"{value:.{digits}f} %"
+
+
+def between(low: float, high: float) -> str:
+    """The ends of an interval; a figure that has none says so instead of "13 % to 13 %"."""
+    return "none" if low == high else f"{share(low)} to {share(high)}"
+
+
+def true_minus(text: str) -> str:
+    """A minus sign before a number, where other parts of the house write a hyphen."""
+    return _HYPHEN.sub(MINUS, text)
 
 
 def signed(value: float, digits: int = 1) -> str:
