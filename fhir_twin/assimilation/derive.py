@@ -1,4 +1,5 @@
-"""Points that follow from others: BMI from weight and height, eGFR from creatinine. One equation per trend."""
+"""Points that follow from others: BMI from weight and height, eGFR from creatinine (one equation per trend), LDL from a
+lipid panel that has none."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from fhir_twin.assimilation.panel import panel_ldl
 from fhir_twin.dynamics.equations.ckd_epi import ckd_epi_2021_creatinine
 from fhir_twin.model.biomarker import Analyte, BiomarkerSet
 from fhir_twin.model.twin import Point
@@ -30,6 +32,8 @@ def derive(
         found = _body_mass(found, known.analytes["bmi"], age_at)
     if "egfr" in known.analytes:
         found = _filtration(found, known.analytes["egfr"], age_at, female)
+    if "ldl" in known.analytes:
+        found += panel_ldl(found, known.analytes["ldl"])
     return tuple(found)
 
 
