@@ -151,7 +151,8 @@ def order(option: Option) -> tuple[float, float, float, int, bool, float, str]:
     drug = option.intervention.kind == "medication"
     closed = option.closed - option.price_goal
     relative = option.relative + 2.0 * option.price
-    return (relative, option.score, -closed, strength, drug, option.intervention.burden, option.key)
+    first, second, third = (round(v, 9) for v in (relative, option.score, -closed))  # no last bit decides
+    return (first, second, third, strength, drug, option.intervention.burden, option.key)
 
 
 def ranks(ordered: tuple[Option, ...], first: int, ranking: Ranking) -> tuple[int, ...]:
