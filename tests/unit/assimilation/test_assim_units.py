@@ -5,10 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
+from assim_charts import at, chart, measured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_twin.assimilation import load_biomarkers
+from fhir_twin.assimilation import build_twin, load_biomarkers
 from fhir_twin.assimilation.units import convert, parse_unit, to_canonical, ucum_code
 from mappings import Source
 
@@ -168,3 +169,10 @@ def test_scaling_there_and_back_is_exact(number: float, pair: tuple[str, str]) -
 def test_any_text_is_parsed_or_refused_without_an_exception(text: str) -> None:
     parse_unit(text)
     ucum_code(text, KNOWN.aliases)
+
+
+@pytest.mark.parametrize("unit", ["{INR}", "1", "", "INR", "inr", "{ratio}", "ratio"])
+@pytest.mark.parametrize("loinc", ["6301-6", "34714-6", "46418-0", "38875-1"])
+def test_inr_has_no_unit_however_it_is_written(loinc: str, unit: str) -> None:
+    (point,) = build_twin(chart(measured("i", loinc, "2.4", unit, at(2025))), KNOWN).points
+    assert (point.biomarker, point.used, point.value) == ("inr", True, pytest.approx(2.4))
