@@ -38,7 +38,7 @@ READERS: dict[str, Callable[[Path], Import]] = {
     "gem": gem.read,
 }
 FORMAT = "4"  # of the release files; one of another format is imported anew
-_BATCH = 20_000
+_BATCH = 50_000
 
 
 def import_release(

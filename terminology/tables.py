@@ -10,9 +10,10 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from terminology.ancestors import write_ancestors
+from terminology.ancestors import ancestors_of, read_edges, write_ancestors
 from terminology.importers.rows import (
     ConceptRow,
     MapRow,
@@ -77,6 +78,7 @@ insert into term(concept, kind, text, language)
     select concept, kind, text, language from named order by length(text), concept, id;
 drop table named;
 """
+# hashsize (bytes): few large segments of the full-text index instead of many of 1 MB that are merged again and again.
 _INDEXES = """
 create index term_concept on term(concept);
 create index property_concept on property(concept);
@@ -88,7 +90,9 @@ create index map_target on map(target);
 create index resource_url on resource(type, url);
 create virtual table words using fts5(
     text, content = 'term', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3');
+insert into words(words, rank) values ('hashsize', 67108864);
 insert into words(words) values ('rebuild');
+pragma analysis_limit = 1000;
 analyze;
 """
 # What a large CodeSystem's head leaves out; the body holds it.
@@ -110,8 +114,10 @@ def finish(part: Path, final: Path, meta: Mapping[str, str]) -> None:
         db.executemany("insert into meta values (?, ?)", meta.items())
         db.execute("commit")
         db.execute("detach old")
-        write_ancestors(db)
-        db.executescript(_INDEXES)
+        with ThreadPoolExecutor(1) as beside:  # SQLite and numpy both leave the other core free
+            ancestors = beside.submit(ancestors_of, read_edges(db))
+            db.executescript(_INDEXES)
+            write_ancestors(db, ancestors.result())
     finally:
         db.close()
 

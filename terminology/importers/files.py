@@ -116,12 +116,13 @@ def fields_of(files: Files, name: str, count: int, report: Report) -> Iterator[l
             if len(header) != count:
                 raise BadRelease(f"{name}: {len(header)} columns, {count} expected")
             for number, line in enumerate(stream, 2):
-                report.rows += 1
-                parts = line.rstrip("\r\n").split("\t")
+                parts = line.split("\t")
                 if len(parts) == count:
+                    parts[-1] = parts[-1].rstrip("\r\n")
                     yield parts
                 elif line.strip():
                     report.defect(f"{name}:{number}", f"{len(parts)} fields, {count} expected")
+        report.rows += number - 1
     except _DAMAGED as error:
         raise BadRelease(f"{name}: damaged or truncated after line {number}") from error
 
