@@ -49,6 +49,7 @@ class Chromium:
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.base = base
+        self._style_unseen = True
         self.driver = webdriver.Chrome(options=options, service=Service(found[1]))
         self.driver.set_page_load_timeout(60)
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _WATCH})
@@ -99,16 +100,29 @@ class Chromium:
             time.sleep(0.05)
         raise AssertionError(words)
 
+    def drop(self, css: str) -> None:
+        """Take elements out of the page: axe reads a whole page even for one part of it."""
+        self.run("document.querySelectorAll(arguments[0]).forEach(e => e.remove())", css)
+
     def axe(self, part: str = "") -> list[str]:
         """Violations of WCAG 2.2 AA and best practices, as "rule: target", with everything unfolded. part: only of what
-        is inside this selector (a whole page takes axe seconds)."""
-        self.run("document.querySelectorAll('details').forEach(d => d.open = true)")
-        self.run(AXE.read_text("utf-8"))
-        found = self.driver.execute_async_script(
-            "const done = arguments[1]; axe.run(arguments[0] || document, {resultTypes: ['violations']})"
-            ".then(r => done(r.violations))",
+        is inside this selector, and only that is unfolded (a whole page takes axe seconds, most of them on contrast).
+
+        The style sheet, the same on every page, is looked at by the first call of a browser only (axe fetches it anew
+        each time, for one rule: css-orientation-lock)."""
+        self.run(
+            "document.querySelectorAll(arguments[0] + ' details').forEach(d => d.open = true); if (!window.axe) {"
+            + AXE.read_text("utf-8")
+            + "}",
             part,
         )
+        found = self.driver.execute_async_script(
+            "const done = arguments[2]; axe.run(arguments[0] || document, {resultTypes: ['violations'], "
+            "preload: arguments[1]}).then(r => done(r.violations))",
+            part,
+            self._style_unseen,
+        )
+        self._style_unseen = False
         return [f"{v['id']}: {node['target']} {node['html'][:120]}" for v in found for node in v["nodes"]]
 
     def violations(self) -> list[str]:

@@ -44,11 +44,20 @@ def only_browser(page_twin: Twin) -> Iterator[Chromium]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def strict_browser() -> Iterator[Chromium]:
+    """One that blocks third-party cookies, for pages in frames."""
+    blocking = ("--test-third-party-cookie-phaseout", "--block-third-party-cookies")
+    with chromium("", arguments=blocking) as found:
+        yield found
+
+
 @pytest.fixture
 def browser(only_browser: Chromium, page_twin: Twin) -> Iterator[Chromium]:
     """A clean slate: no cookies, empty logs, the usual window."""
     only_browser.base = page_twin.base
     only_browser.driver.delete_all_cookies()
+    only_browser.driver.switch_to.default_content()
     only_browser.open("about:blank")
     only_browser.console()
     only_browser.foreign()

@@ -58,29 +58,22 @@ def stocked() -> Iterator[Ehr]:
         yield peer
 
 
-@pytest.mark.parametrize(
-    "arguments", [(), ("--test-third-party-cookie-phaseout",)], ids=["plain", "no-3rd-party"]
-)
+@pytest.mark.parametrize("kind", ["browser", "strict_browser"], ids=["plain", "no-3rd-party"])
 def test_the_page_works_in_a_frame_of_another_site(
-    tmp_path: Path, all_knowledge: Knowledge, stocked: Ehr, arguments: tuple[str, ...]
+    tmp_path: Path, all_knowledge: Knowledge, stocked: Ehr, request: pytest.FixtureRequest, kind: str
 ) -> None:
     """`localhost` and `127.0.0.1` are different sites to a browser."""
+    browser: Chromium = request.getfixturevalue(kind)
     src: list[str] = []
     with served(chart_of(src)) as chart:
         outside = chart.replace("127.0.0.1", "localhost")
         with framed_twin(tmp_path, all_knowledge, stocked, outside) as base:
             src[:] = [f"{base}/launch?iss={quote(stocked.base)}&amp;launch={stocked.launch(PATIENT)}"]
-            browser = Chromium(arguments=arguments)
-            try:
-                browser.open(outside)
-                browser.driver.switch_to.frame(browser.driver.find_element(By.ID, "app"))
-                browser.wait(
-                    lambda: NAME in browser.one("body").text, "the patient did not appear in the frame"
-                )
-                assert browser.driver.execute_script("return location.pathname").startswith("/s/")
-                assert stocked.faults == []
-            finally:
-                browser.close()
+            browser.open(outside)
+            browser.driver.switch_to.frame(browser.driver.find_element(By.ID, "app"))
+            browser.wait(lambda: NAME in browser.one("body").text, "the patient did not appear in the frame")
+            assert browser.driver.execute_script("return location.pathname").startswith("/s/")
+            assert stocked.faults == []
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
@@ -103,15 +96,13 @@ def test_a_login_request_by_post(
             assert peer.faults == []
 
 
-def test_nobody_else_may_frame_it(tmp_path: Path, all_knowledge: Knowledge, stocked: Ehr) -> None:
+def test_nobody_else_may_frame_it(
+    tmp_path: Path, all_knowledge: Knowledge, stocked: Ehr, browser: Chromium
+) -> None:
     src: list[str] = []
     allowed = framed_twin(tmp_path, all_knowledge, stocked, "https://ehr.example.org")
     with served(chart_of(src)) as chart, allowed as base:
         src[:] = [f"{base}/smart/login"]
-        browser = Chromium()
-        try:
-            browser.open(chart.replace("127.0.0.1", "localhost"))
-            browser.driver.switch_to.frame(browser.driver.find_element(By.ID, "app"))
-            assert "Log in" not in browser.one("body").text
-        finally:
-            browser.close()
+        browser.open(chart.replace("127.0.0.1", "localhost"))
+        browser.driver.switch_to.frame(browser.driver.find_element(By.ID, "app"))
+        assert "Log in" not in browser.one("body").text
