@@ -181,6 +181,7 @@ def _shared(
         note=[{"text": text} for text in remarks],
         performer=[p for rep in obx.reps(16)[:5] if (p := scribe.person(rep))],
         method=scribe.concept(obx.first(17)) if obx.first(17) else None,
+        device={"display": device} if (device := f"{obx.v(18)} {obx.v(18, 2)}".strip()) else None,
     )
 
 

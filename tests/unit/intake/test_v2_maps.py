@@ -309,6 +309,15 @@ def test_several_patients_in_one_message_stay_apart() -> None:
     assert subjects == [f"Patient/{u.person.id}" for u in found.updates]
 
 
+def test_method_and_equipment_of_a_result_are_kept() -> None:
+    """OBX-17 and 18: with them the twin knows a fingerstick from the laboratory."""
+    row = "OBX|1|NM|2345-7^Glucose^LN||131|mg/dL|||||F|||20260301|||^Glucometer|StatStrip 3^Nova glucometer"
+    [found] = made(mapped(PID, "OBR|1||F1|2345-7^Glucose^LN", row), "Observation")
+    assert found["method"] == {"text": "Glucometer"}
+    assert found["device"] == {"display": "StatStrip 3 Nova glucometer"}
+    assert "device" not in value_of("NM", "131")
+
+
 _FIELD = st.text(alphabet=r"aZ09|^~&\"<>=.-+/ :;,äMG", max_size=25)
 _NAMES = (
     "PV1", "PV2", "OBR", "OBX", "NTE", "ORC", "SPM", "AL1", "IAM", "DG1", "PR1", "RXO", "RXE", "RXR", "RXC", "RXD",

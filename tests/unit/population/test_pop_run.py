@@ -15,6 +15,7 @@ from fhir_twin.knowledge import Knowledge
 from fhir_twin.pipeline import run
 from fhir_twin.population.executors import InProcess, LocalPool
 from fhir_twin.population.person import Task
+from fhir_twin.population.results import Results
 from fhir_twin.population.run import Progress, run_population
 
 TASK = Task(END.isoformat(), index="2024-10-01")
@@ -116,3 +117,37 @@ def test_an_input_that_changes_while_it_is_read_ends_the_run(ran: Ran, tmp_path:
     with pytest.raises(Conflict, match="changed while it was read"):
         run_population(source, tmp_path / "out", TASK, InProcess(), buckets=2, progress=grow)
     assert not (tmp_path / "out" / "summary.json").exists()
+
+
+def test_a_device_of_its_own_file_tells_the_assay_as_it_does_for_one_patient(
+    ran: Ran, knowledge: Knowledge, tmp_path: Path
+) -> None:
+    """Pressures by a wrist cuff that stands in Device.ndjson: the population's estimate is the pipeline's, and not that
+    of the same values without the device."""
+    patient = ran.results.rows("select patient from risks order by patient limit 1")[0][0]
+    cuff = {"resourceType": "Device", "id": "cuff", "patient": {"reference": f"Patient/{patient}"}}
+    cuff["deviceName"] = [{"name": "Wrist cuff", "type": "user-friendly-name"}]
+    source, entries = tmp_path / "export", [{"resource": cuff}]
+    source.mkdir()
+    (source / "Device.ndjson").write_text(json.dumps(cuff))
+    for path in ran.source.glob("*.ndjson"):
+        mine = [r for r in map(json.loads, path.read_text().splitlines()) if patient in json.dumps(r)]
+        for resource in mine:
+            if "85354-9" in json.dumps(resource):
+                resource["device"] = {"reference": "Device/cuff"}
+        entries += [{"resource": r} for r in mine]
+        (source / path.name).write_text("\n".join(map(json.dumps, mine)))
+    task = Task(END.isoformat())
+    run_population(source, tmp_path / "out", task, InProcess())
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    twin = run(bundle, knowledge, task.moment, patient=patient).twin
+    entries[1:] = [
+        {"resource": {k: v for k, v in e["resource"].items() if k != "device"}} for e in entries[1:]
+    ]
+    plain = run(bundle, knowledge, task.moment, patient=patient).twin
+    asked = "select mean, low, high from estimates where biomarker = 'sbp'"
+    ((mean, low, high),) = Results(tmp_path / "out").rows(asked)
+    found, without = twin.estimate("sbp"), plain.estimate("sbp")
+    assert {p.assay for p in twin.used("sbp")} == {"wrist"} and {p.assay for p in plain.used("sbp")} == {""}
+    assert (mean, low, high) == (found.mean, found.low, found.high)
+    assert found.high - found.low > without.high - without.low
