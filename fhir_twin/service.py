@@ -92,6 +92,10 @@ class TwinService:
         self._busy: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
 
+    def use(self, knowledge: Knowledge) -> None:
+        """From the next patient on."""
+        self.knowledge = knowledge
+
     def run_one(self, patient: str, as_of: datetime, *, dry_run: bool = False) -> Outcome:
         """Never raises a TwinError: a failed patient is an Outcome with its error. A bug still raises."""
         seconds: dict[str, float] = {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fhir_twin.errors import InvalidInput, UpstreamError
 from fhir_twin.knowledge import Knowledge, load_knowledge
 from fhir_twin.model.registered import RegisteredServer, Registry
+from fhir_twin.renewal import Renewal
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
 from fhir_twin.transport.backend_login import BackendLogin
@@ -94,6 +95,11 @@ def open_knowledge(settings: Settings) -> Knowledge:
         release_folder(settings),
         open_encoder(settings.text("encoder")),
     )
+
+
+def open_renewal(settings: Settings) -> Renewal:
+    """Reads the knowledge again when releases are imported or removed while the process runs."""
+    return Renewal(release_folder(settings), lambda: open_knowledge(settings))
 
 
 def open_encoder(name: str) -> Callable[[Sequence[str]], Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from terminology.importers.rows import Release
 from terminology.mapping import REVERSED, Match
 
 Json = dict[str, Any]
+Stamp = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(slots=True)
@@ -23,6 +25,18 @@ class Opened:
     db: sqlite3.Connection
     has_concepts: bool
     heads: list[tuple[str, str, str, Json, int]]  # type, url, version, head, rowid
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Name, size and time of the release file, or of every one of a folder: another release has another name, and one
+    that is written anew another time."""
+    files = sorted(path.glob("*.sqlite")) if path.is_dir() else [path]
+    found = []
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):  # removed while the folder was listed
+            state = file.stat()
+            found.append((file.name, state.st_size, state.st_mtime_ns))
+    return tuple(found)
 
 
 def open_file(path: Path) -> Opened | None:

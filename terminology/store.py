@@ -23,7 +23,7 @@ from terminology.fhir.resource_system import ResourceSystem
 from terminology.fhir.shelf import usable
 from terminology.importers.rows import Release
 from terminology.mapping import Match
-from terminology.opened import Opened, matches_in, open_file
+from terminology.opened import Opened, Stamp, matches_in, open_file, stamp_of
 from terminology.results import (
     Concept,
     Expansion,
@@ -58,6 +58,8 @@ class Terminology:
     def __init__(self, files: Sequence[Opened] = ()) -> None:
         self._files = list(files)
         self.upstream: Upstream | None = None  # a terminology server that is asked first
+        self.place: Path | None = None  # where the releases were opened, and what was there
+        self.stamp: Stamp = ()
         self._lock = threading.RLock()
         self._systems: dict[tuple[str, str], CodeSystem] = {}
         self._heads: dict[tuple[str, str, str], tuple[Opened, Json, int]] = {}
@@ -77,6 +79,10 @@ class Terminology:
     @property
     def files(self) -> tuple[Opened, ...]:
         return tuple(self._files)
+
+    def outdated(self) -> bool:
+        """Whether a release was imported into its folder, or removed, since it was opened. Costs one listing."""
+        return self.place is not None and stamp_of(self.place) != self.stamp
 
     def map_urls(self) -> frozenset[str]:
         """The maps that came with releases, in tables of their own."""
@@ -254,13 +260,16 @@ ASSOCIATIONS = (
 
 def open_terminology(path: Path) -> Terminology:
     """Open a release file, or every release of a folder (newest version first). A damaged file is left out."""
+    stamp = stamp_of(path)
     files = sorted(path.glob("*.sqlite")) if path.is_dir() else [path]
     found: list[Opened] = []
     for file in files:
         if (opened := open_file(file)) is not None:
             found.append(opened)
     found.sort(key=lambda f: order(f.release.version), reverse=True)
-    return Terminology(found)
+    opened_all = Terminology(found)
+    opened_all.place, opened_all.stamp = path, stamp
+    return opened_all
 
 
 def _designations(entry: Entry) -> tuple[tuple[str, str], ...]:

@@ -15,7 +15,7 @@ from fhir_twin.sandbox.stories import load_bundles, stories
 from fhir_twin.service import Outcome
 from fhir_twin.settings import load_settings
 from fhir_twin.web import create_app
-from fhir_twin.wiring import open_library, open_server, open_service
+from fhir_twin.wiring import open_library, open_renewal, open_server, open_service
 
 SETTINGS = ("port", "knowledge", "cache", "log_level")
 
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _serve(service, settings, base: str) -> None:  # type: ignore[no-untyped-def]
     import waitress
 
-    app = create_app(service, settings, lambda: open_library(settings))
+    app = create_app(service, settings, lambda: open_library(settings), renewal=open_renewal(settings))
     server = waitress.create_server(
         app, host="127.0.0.1", port=settings.integer("port"), threads=8, ident=None
     )

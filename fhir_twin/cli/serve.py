@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import importlib.util
 import os
@@ -15,9 +16,10 @@ from fhir_twin import log
 from fhir_twin.cli import add_settings
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.pipeline import warm_up
+from fhir_twin.renewal import Renewal
 from fhir_twin.settings import OPTIONS, Settings, load_settings
 from fhir_twin.tenants import tenant_settings
-from fhir_twin.wiring import open_knowledge, open_library, open_service
+from fhir_twin.wiring import open_knowledge, open_library, open_renewal, open_service
 from fhir_twin.wiring_feeds import open_reception, with_feeds
 from fhir_twin.wiring_work import audit_of, open_settings_store
 
@@ -48,8 +50,10 @@ def open_tenants(folder: Path, settings: Settings) -> Any:
     """One app for all tenants of a folder: each has its own settings file, store rows, sessions and clients."""
     from fhir_twin.web.tenants import mount
 
+    renewal = open_renewal(settings)
     knowledge = open_knowledge(settings)
-    return mount({name: open_app(own, knowledge) for name, own in tenant_settings(folder, settings).items()})
+    tenants = tenant_settings(folder, settings).items()
+    return mount({name: open_app(own, knowledge, renewal) for name, own in tenants})
 
 
 def _count_in_all_processes(settings: Settings) -> None:
@@ -58,10 +62,11 @@ def _count_in_all_processes(settings: Settings) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="fhir-twin-metrics")
 
 
-def open_app(settings: Settings, knowledge: Knowledge | None = None) -> Any:
+def open_app(settings: Settings, knowledge: Knowledge | None = None, renewal: Renewal | None = None) -> Any:
     """The Flask app with everything that the settings ask for. Raises TwinError when it cannot start."""
     from fhir_twin.web import create_app  # after the folder of the counters is named
 
+    renewal = renewal or open_renewal(settings)  # before the knowledge: what is imported meanwhile is noticed
     service = open_service(settings, knowledge, wait_for_server=True)
     warm_up(service.knowledge)  # before the workers are forked, so that they share what it builds
     gc.collect()
@@ -71,7 +76,8 @@ def open_app(settings: Settings, knowledge: Knowledge | None = None) -> Any:
     reception = None
     if settings.flag("feeds"):
         service, reception = with_feeds(service, store), open_reception(settings, store)
-    return create_app(service, settings, lambda: open_library(settings), store, reception=reception)
+    library = functools.partial(open_library, settings)
+    return create_app(service, settings, library, store, reception=reception, renewal=renewal)
 
 
 def _gunicorn(app: Any, settings: Settings) -> None:

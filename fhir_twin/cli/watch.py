@@ -15,7 +15,7 @@ from fhir_twin.errors import InvalidInput, TwinError
 from fhir_twin.settings import Settings, load_settings
 from fhir_twin.storage.store import Store
 from fhir_twin.transport.subscriber import Subscriber
-from fhir_twin.wiring import open_library, open_server, open_service
+from fhir_twin.wiring import open_library, open_renewal, open_server, open_service
 from fhir_twin.wiring_feeds import with_feeds
 from fhir_twin.wiring_work import audit_of, open_keeper, open_settings_store, open_worker, warm
 from fhir_twin.worker.keeper import Keeper, Wish
@@ -73,9 +73,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.once and arguments.endpoint:
         raise InvalidInput("--once polls; it cannot wait for notifications (--endpoint)")
     store = open_settings_store(settings)
+    renewal = open_renewal(settings)
     service = with_feeds(open_service(settings), store)
     service.audit = audit_of(settings, store)
     warm(service.knowledge)  # the first result is as quick as the others
+    renewal.follow(service.use)
     only = frozenset(arguments.patient)
     worker = open_worker(settings, service, store, threads=max(1, arguments.at_once), only=only, told=_told)
     poll = arguments.poll or (300.0 if arguments.endpoint else 30.0)

@@ -13,7 +13,7 @@ from fhir_twin.cli import add_settings
 from fhir_twin.settings import Settings, load_settings
 from fhir_twin.storage.desk import Desk
 from fhir_twin.storage.store import Store
-from fhir_twin.wiring import open_service
+from fhir_twin.wiring import open_renewal, open_service
 from fhir_twin.wiring_feeds import open_feed_worker, with_feeds
 from fhir_twin.wiring_work import audit_of, open_settings_store, open_worker, warm
 from fhir_twin.worker.loop import Worker
@@ -46,9 +46,11 @@ def _worker(settings: Settings, store: Store, threads: int) -> Worker:
     """Without a FHIR server only feeds are worked off."""
     if not settings.text("server"):
         return open_feed_worker(settings, store)
+    renewal = open_renewal(settings)
     service = with_feeds(open_service(settings, wait_for_server=True), store)
     service.audit = audit_of(settings, store)
     warm(service.knowledge)  # the first piece of work is as quick as the others
+    renewal.follow(service.use)
     return open_worker(settings, service, store, threads=threads)
 
 

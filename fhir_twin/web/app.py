@@ -19,6 +19,7 @@ from fhir_twin import log
 from fhir_twin.actor import Actor, act_as
 from fhir_twin.errors import InvalidInput, Issue, LoginRequired, TwinError
 from fhir_twin.intake.reception import Reception
+from fhir_twin.renewal import Renewal
 from fhir_twin.service import TwinService
 from fhir_twin.settings import Settings
 from fhir_twin.storage.store import Store
@@ -49,6 +50,8 @@ from fhir_twin.web import (
 )
 from fhir_twin.web.answers import outcome_response
 from fhir_twin.web.other_sites import refuse_other_sites
+from fhir_twin.web.shelf import OpenShelf
+from fhir_twin.web.site_lexicon import use_renewed
 from fhir_twin.worker.notices import Inbox
 from terminology import Terminology
 
@@ -69,10 +72,11 @@ def create_app(
     store: Store | None = None,
     wake: Callable[[], None] = lambda: None,
     reception: Reception | None = None,
+    renewal: Renewal | None = None,
 ) -> Flask:
     """The WSGI app. library: opens the terminology releases at the first question to them. store: where accepted work
     is kept; without one nothing is accepted. wake: told when there is new work. reception: the front door of feeds,
-    None when they are switched off.
+    None when they are switched off. renewal: reads the knowledge again when releases are imported or removed.
 
     Off loopback it refuses to be built without an API key: the record is behind it."""
     key = settings.text("api_key")
@@ -90,7 +94,8 @@ def create_app(
     app.extensions["fhir-twin"] = {
         "service": service,
         "settings": settings,
-        "open_library": library,
+        "shelf": OpenShelf(library),
+        "renewal": renewal,
         "guard": threading.Lock(),
         "reception": reception,
         "token_check": facade_access.make_check(settings),
@@ -121,6 +126,7 @@ def create_app(
     app.register_blueprint(smart_launch.blueprint)
     app.register_blueprint(smart_pick.blueprint)
     app.before_request(lambda: _admit(key, here))
+    app.before_request(use_renewed)
     app.after_request(headers.harden)
     app.register_error_handler(TwinError, _known_error)
     app.register_error_handler(HTTPException, _http_error)

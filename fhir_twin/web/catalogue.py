@@ -40,7 +40,7 @@ def identity(head: Json) -> str:
 
 
 class Catalogue:
-    """Heads by type and id, gathered once (the releases of a running service do not change)."""
+    """Heads by type and id, gathered once: a library that is opened anew has a catalogue of its own."""
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf

@@ -7,7 +7,6 @@ and $translate is a 200 with result=false (OP-3); an unknown system or code of $
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +14,11 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 
 from fhir_twin import log
-from fhir_twin.errors import InvalidInput, NotFound, NotSupported
+from fhir_twin.errors import InvalidInput, NotFound
 from fhir_twin.web.answers import fhir_response
 from fhir_twin.web.catalogue import TYPES, Catalogue
 from fhir_twin.web.formats import resource_body, wants_xml
+from fhir_twin.web.shelf import OpenShelf
 from terminology.fhir import operations
 from terminology.fhir.batch import batch
 from terminology.fhir.operations import Asker
@@ -28,27 +28,21 @@ from terminology.store import Terminology
 blueprint = Blueprint("terminology", __name__, url_prefix="/fhir")
 Json = dict[str, Any]
 Operation = Callable[[Asker, list[Any]], Json]
-_OPENING = threading.Lock()
 BOTH = {"methods": ["GET", "POST"]}
 _FORMAT = ("_format", "_pretty", "_summary", "_elements")
 
 
 def library() -> Terminology:
-    """Opened (and ICD-10-CM imported) at the first question."""
-    kept = current_app.extensions["fhir-twin"]
-    with _OPENING:
-        if "library" not in kept:
-            if kept["open_library"] is None:
-                raise NotSupported("this service was started without terminology releases")
-            kept["library"] = kept["open_library"]()
-            kept["catalogue"] = Catalogue(kept["library"])
-    found: Terminology = kept["library"]
-    return found
+    """The releases that are there now; opened (and ICD-10-CM imported) at the first question."""
+    return _shelf().now()[0]
 
 
 def catalogue() -> Catalogue:
-    library()
-    found: Catalogue = current_app.extensions["fhir-twin"]["catalogue"]
+    return _shelf().now()[1]
+
+
+def _shelf() -> OpenShelf:
+    found: OpenShelf = current_app.extensions["fhir-twin"]["shelf"]
     return found
 
 
