@@ -17,8 +17,8 @@ more curves, or of log ratios too far apart for the series, take the exponential
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil, exp
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,12 +29,22 @@ REACH = 2.0  # largest |L - c| g of the series: its terms then cancel by exp(2 x
 REST = 1e-17
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Row:
-    """logs: (D,) each, curves: (T,) each, as many; weights (T,)."""
+class Curve(NamedTuple):
+    """values (T,); top: the largest of them, by size."""
+
+    values: Array
+    top: float
+
+    @classmethod
+    def of(cls, values: Array) -> Curve:
+        return cls(values, float(np.abs(values).max()))
+
+
+class Row(NamedTuple):
+    """logs: (D,) each, curves: as many; weights (T,)."""
 
     logs: tuple[Array, ...]
-    curves: tuple[Array, ...]
+    curves: tuple[Curve, ...]
     weights: Array
 
 
@@ -46,7 +56,7 @@ def mean_ratios(rows: Sequence[Row], draws: int) -> Array:
     if single:
         logs, place = _distinct([rows[i].logs[0] for i in single])
         low, high = logs.min(axis=1), logs.max(axis=1)
-        top = np.array([float(np.abs(rows[i].curves[0]).max()) for i in single])
+        top = np.array([rows[i].curves[0].top for i in single])
         reach = (high - low)[place] / 2.0 * top
         close = reach <= REACH  # NaN is not close
         near = [i for i, fits in zip(single, close, strict=True) if fits]
@@ -91,17 +101,17 @@ TERMS = np.array([_terms(i / 100.0) for i in range(int(100 * REACH) + 1)])  # by
 def _moments(rows: Sequence[Row], centre: Array, reach: Array) -> Array:
     """m_j of each row, (R, terms), 0 from where its own series may end: no row depends on which others there are."""
     needed = TERMS[np.ceil(100.0 * reach).astype(np.intp)]
-    moments = np.zeros((len(rows), int(needed.max())))
+    terms = int(needed.max())
+    moments = np.zeros((len(rows), terms))
     lengths = np.array([len(row.weights) for row in rows])
     for length in np.unique(lengths):
         here = np.flatnonzero(lengths == length).tolist()
-        curves = np.stack([rows[i].curves[0] for i in here])
-        part = np.stack([rows[i].weights for i in here]) * np.exp(centre[here, None] * curves)
-        moments[here, 0] = part.sum(axis=1)
-        for j in range(1, moments.shape[1]):
-            part *= curves
-            part /= j
-            moments[here, j] = part.sum(axis=1)
+        curves = np.stack([rows[i].curves[0].values for i in here])
+        parts = np.empty((len(here), terms, length))
+        np.divide(curves[:, None], np.arange(terms)[:, None], out=parts, where=np.arange(terms)[:, None] > 0)
+        parts[:, 0] = np.exp(centre[here, None] * curves)
+        parts[:, 0] *= [rows[i].weights for i in here]
+        moments[here] = np.cumprod(parts, axis=1, out=parts).sum(axis=2)
     moments[np.arange(moments.shape[1]) >= needed[:, None]] = 0.0
     return moments
 
@@ -109,21 +119,22 @@ def _moments(rows: Sequence[Row], centre: Array, reach: Array) -> Array:
 def _of_two(row: Row) -> Array | None:
     """The series of a row of two curves; None when its log ratios are too far apart."""
     (x, y), (one, two) = row.logs, row.curves
-    a, b = (float(x.min() + x.max()) / 2.0, float(y.min() + y.max()) / 2.0)
-    reach = float((x.max() - a) * np.abs(one).max() + (y.max() - b) * np.abs(two).max())
+    top, bottom = np.max(row.logs, axis=1), np.min(row.logs, axis=1)
+    a, b = ((top + bottom) / 2.0).tolist()
+    reach = float((top - bottom) @ (one.top, two.top)) / 2.0
     if not reach <= REACH:
         return None
     terms = int(TERMS[ceil(100.0 * reach)])
-    factors = np.empty((2, terms, len(one)))  # g^i / i! of both curves
+    factors = np.empty((2, terms, len(row.weights)))  # g^i / i! of both curves
     factors[:, 0] = 1.0
-    for i in range(1, terms):
-        factors[:, i] = factors[:, i - 1] * (one, two) / i
-    moments = (factors[0] * (row.weights * np.exp(a * one + b * two))) @ factors[1].T
+    np.divide(np.stack([one.values, two.values])[:, None], np.arange(1, terms)[:, None], out=factors[:, 1:])
+    np.cumprod(factors, axis=1, out=factors)
+    moments = (factors[0] * (row.weights * np.exp(a * one.values + b * two.values))) @ factors[1].T
     return polynomial_of_two(np.ascontiguousarray(moments), x - a, y - b)
 
 
 def _exponentials(row: Row) -> Array:
-    log = row.logs[0][:, None] * row.curves[0]
+    log = row.logs[0][:, None] * row.curves[0].values
     for each, curve in zip(row.logs[1:], row.curves[1:], strict=True):
-        log += each[:, None] * curve
+        log += each[:, None] * curve.values
     return np.asarray(np.exp(log, out=log) @ row.weights)

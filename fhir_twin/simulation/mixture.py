@@ -5,7 +5,8 @@ each outcome's ratio over time is a sum of products,
 
     ratio(t) = sum over i of share_i exp(sum of the terms of product i at t)
 
-so its time average is the same sum over averaged products, which `dynamics.mean_ratio` works out together.
+so its time average is the same sum over averaged products, which `dynamics.mean_ratio` works out together. Which
+products there are depends on names alone (`_sums`), and is remembered.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
 from fhir_twin.dynamics.effects import onset
 from fhir_twin.dynamics.hazards import time_weights
-from fhir_twin.dynamics.mean_ratio import Row, mean_ratios
+from fhir_twin.dynamics.mean_ratio import Curve, Row, mean_ratios
 from fhir_twin.model.twin import Array, readonly
 from fhir_twin.simulation.baseline import Baseline
 from fhir_twin.simulation.grid import edges, midpoints
@@ -27,111 +29,114 @@ from fhir_twin.simulation.responses import EventTerm
 PARTS = {"ascvd": ("mi", "stroke"), "cvd": ("ascvd", "heart-failure")}
 WHOLE = {"mi": "ascvd", "stroke": "ascvd"}
 Product = tuple[int, ...]  # places of terms in a scenario's list, ascending; () = 1
-Share = Array | None  # (D,); None = 1
+Factor = tuple[Literal["share", "rest"], tuple[str, ...]]  # of a part in its composite; what parts leave
+Addend = tuple[tuple[Factor, ...], Product]
+Names = tuple[tuple[str, str], ...]  # (outcome, intervention) of a scenario's terms
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Asked:
-    """One scenario: its baselines by outcome, the share of each part in the hazard of its composite (D,), its terms,
-    and where the terms of each outcome stand among them."""
+class Shares:
+    """Baselines by outcome; how much of a composite each part is. Products of shares are worked out once."""
 
     base: dict[str, Baseline]
-    shares: dict[str, Array]
-    terms: list[EventTerm]
-    places: dict[str, list[int]]
+    _shares: dict[str, Array]
+    _made: dict[tuple[Factor, ...], Array]
+
+    def of(self, factors: tuple[Factor, ...]) -> Array | None:
+        """The product (D,); None = 1."""
+        if not factors:
+            return None
+        if factors not in self._made:
+            *before, (kind, parts) = factors
+            last = sum(self._shares[p] for p in parts)
+            last = 1.0 - last if kind == "rest" else last
+            others = self.of(tuple(before))
+            self._made[factors] = np.asarray(last if others is None else others * last)
+        return self._made[factors]
 
 
-def asked(base: dict[str, Baseline], shares: dict[str, Array], terms: list[EventTerm]) -> Asked:
-    places: dict[str, list[int]] = {}
-    for i, term in enumerate(terms):
-        places.setdefault(term.outcome, []).append(i)
-    return Asked(base, shares, terms, places)
-
-
-def shares_of(base: dict[str, Baseline]) -> dict[str, Array]:
-    """Part -> its share of the hazard of its composite (D,), for the composites whose parts are all there."""
+def shares_of(base: dict[str, Baseline]) -> Shares:
+    """For the composites whose parts are all there."""
     found = {}
     for parts in PARTS.values():
         if all(p in base for p in parts):
             hazard = sum(base[p].hazard for p in parts)
             found.update({p: base[p].hazard / hazard for p in parts})
-    return found
+    return Shares(base, found, {})
 
 
-def averages(scenarios: Sequence[Asked], draws: int) -> list[dict[str, Array]]:
+def averages(scenarios: Sequence[tuple[Shares, list[EventTerm]]], draws: int) -> list[dict[str, Array]]:
     """Per scenario: outcome -> mean hazard ratio (D,) over the baseline's horizon against "continue as now", with the
     weights of the baseline hazard. Outcomes that no term speaks of are left out: their ratio is 1."""
-    sums = [_sums(s) for s in scenarios]
-    rows = _Rows()
-    for scenario, found in zip(scenarios, sums, strict=True):
-        for outcome, parts in found.items():
-            for _, product in parts:
-                rows.ask(scenario, product, scenario.base[outcome])
-    means = mean_ratios(rows.rows, draws) if rows.rows else np.empty((0, draws))
-    return [
-        {
-            outcome: _sum(
-                [(s, means[rows.ask(scenario, p, scenario.base[outcome])] if p else None) for s, p in parts]
-            )
-            for outcome, parts in found.items()
-        }
-        for scenario, found in zip(scenarios, sums, strict=True)
-    ]
+    rows: list[Row] = []
+    weights: dict[tuple[float, float], Array] = {}
+    asked: list[list[tuple[str, list[tuple[Array | None, int]]]]] = []
+    for shares, terms in scenarios:
+        places: dict[tuple[Product, float, float], int] = {}
+        wanted = []
+        names = tuple((t.outcome, t.intervention) for t in terms)
+        for outcome, addends in _sums(tuple(shares.base), names) if terms else ():
+            item = shares.base[outcome]
+            kind = (item.horizon, item.growth)
+            if kind not in weights:
+                weights[kind] = time_weights(edges(item.horizon), item.growth)
+            parts = []
+            for factors, product in addends:
+                place = places.get((product, *kind), -1)
+                if product and place < 0:
+                    place = places[product, *kind] = len(rows)
+                    rows.append(_row([terms[i] for i in product], item.horizon, weights[kind]))
+                parts.append((shares.of(factors), place))
+            wanted.append((outcome, parts))
+        asked.append(wanted)
+    means = mean_ratios(rows, draws) if rows else np.empty((0, draws))
+    return [{outcome: _added(parts, means) for outcome, parts in wanted} for wanted in asked]
 
 
-def _sums(scenario: Asked) -> dict[str, list[tuple[Share, Product]]]:
-    if not scenario.terms:
-        return {}
-    found = {outcome: _over_time(outcome, scenario, frozenset()) for outcome in scenario.base}
-    return {outcome: parts for outcome, parts in found.items() if parts is not None}
+def _added(parts: list[tuple[Array | None, int]], means: Array) -> Array:
+    """sum of share x mean; share None and place -1 = 1."""
+    total: Array | None = None
+    for share, place in parts:
+        if place < 0:
+            each = share
+        else:
+            each = means[place] if share is None else share * means[place]
+        total = each if total is None or each is None else total + each
+    assert total is not None
+    return total
 
 
-class _Rows:
-    """Averaged products, each once."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self._places: dict[tuple[int, Product, float, float], int] = {}
-        self._weights: dict[tuple[float, float], Array] = {}
-
-    def ask(self, scenario: Asked, product: Product, item: Baseline) -> int:
-        """The place of the average over the horizon of `item`; -1 for the empty product."""
-        if not product:
-            return -1
-        key = (id(scenario), product, item.horizon, item.growth)
-        if key not in self._places:
-            self._places[key] = len(self.rows)
-            weights = self._weights.get(key[2:])
-            if weights is None:
-                weights = self._weights[key[2:]] = time_weights(edges(item.horizon), item.growth)
-            self.rows.append(_row([scenario.terms[i] for i in product], item.horizon, weights))
-        return self._places[key]
+@lru_cache(maxsize=4096)
+def _sums(outcomes: tuple[str, ...], terms: Names) -> tuple[tuple[str, tuple[Addend, ...]], ...]:
+    """The addends of each outcome that a term speaks of."""
+    found = ((outcome, _over_time(outcome, frozenset(outcomes), terms, frozenset())) for outcome in outcomes)
+    return tuple((outcome, tuple(addends)) for outcome, addends in found if addends is not None)
 
 
-def _over_time(outcome: str, asked: Asked, done: frozenset[str]) -> list[tuple[Share, Product]] | None:
-    """Shares and products; None = 1 throughout. done: interventions whose ratio for a composite above is direct and
-    must not act again through its parts."""
-    terms, places = asked.terms, asked.places
-    direct = [i for i in places.get(outcome, ()) if terms[i].intervention not in done]
-    own = done.union(terms[i].intervention for i in direct) if direct else done
-    whole = WHOLE.get(outcome, "")  # a part without its own ratio shares that of its composite
-    direct += [i for i in places.get(whole, ()) if terms[i].intervention not in own]
+def _over_time(
+    outcome: str, known: frozenset[str], terms: Names, done: frozenset[str]
+) -> list[Addend] | None:
+    """None = 1 throughout. done: interventions whose ratio for a composite above is direct and must not act again
+    through its parts."""
+    direct = [i for i, (o, by) in enumerate(terms) if o == outcome and by not in done]
+    own = done.union(terms[i][1] for i in direct)
+    whole = WHOLE.get(outcome)  # a part without its own ratio shares that of its composite
+    direct += [i for i, (o, by) in enumerate(terms) if o == whole and by not in own]
     parts = PARTS.get(outcome, ())
-    split: list[list[tuple[Share, Product]] | None] = []
-    if all(p in asked.base for p in parts):
-        split = [_over_time(p, asked, own) for p in parts]
+    split: list[list[Addend] | None] = []
+    if all(p in known for p in parts):
+        split = [_over_time(p, known, terms, own) for p in parts]
     if all(s is None for s in split):
-        return [(None, tuple(sorted(direct)))] if direct else None
-    mixed: list[tuple[Share, Product]] = []
-    rest: Array | float = 1.0
-    for part, ratio in zip(parts, split, strict=True):
-        if ratio is not None:
-            share = asked.shares[part]
-            rest = rest - share
-            mixed += [(share if s is None else share * s, product) for s, product in ratio]
-    if any(s is None for s in split):  # else nothing is left but rounding
-        mixed.append((np.asarray(rest), ()))
-    return [(share, tuple(sorted((*product, *direct)))) for share, product in mixed]
+        return [((), tuple(sorted(direct)))] if direct else None
+    moved = [p for p, ratio in zip(parts, split, strict=True) if ratio is not None]
+    mixed: list[Addend] = [
+        ((("share", (part,)), *factors), product)
+        for part, ratio in zip(parts, split, strict=True)
+        for factors, product in ratio or ()
+    ]
+    if len(moved) < len(parts):  # else nothing is left but rounding
+        mixed.append(((("rest", tuple(moved)),), ()))
+    return [(factors, tuple(sorted((*product, *direct)))) for factors, product in mixed]
 
 
 def _row(terms: list[EventTerm], horizon: float, weights: Array) -> Row:
@@ -149,17 +154,6 @@ def _row(terms: list[EventTerm], horizon: float, weights: Array) -> Row:
 
 
 @lru_cache(maxsize=4096)
-def _curve(horizon: float, tau: float, delay: float, boost: float) -> Array:
+def _curve(horizon: float, tau: float, delay: float, boost: float) -> Curve:
     """Growth of an effect at the middle of each interval of the grid, (T,)."""
-    return readonly(boost * onset(midpoints(edges(horizon)) - delay, tau))
-
-
-def _sum(parts: list[tuple[Share, Array | None]]) -> Array:
-    """sum of share x mean; None = 1."""
-    total: Array | float = 0.0
-    for share, mean in parts:
-        if share is not None and mean is not None:
-            total = total + share * mean
-        else:
-            total = total + (share if mean is None else mean)  # type: ignore[operator]
-    return np.asarray(total)
+    return Curve.of(readonly(boost * onset(midpoints(edges(horizon)) - delay, tau)))

@@ -18,7 +18,7 @@ from fhir_twin.model.scenario import EventRisk, RelativeEffect, RiskChange
 from fhir_twin.model.twin import Array
 from fhir_twin.simulation.baseline import Baseline
 from fhir_twin.simulation.ledger import Ledger
-from fhir_twin.simulation.mixture import asked, averages, shares_of
+from fhir_twin.simulation.mixture import Shares, averages, shares_of
 from fhir_twin.simulation.mortality import losses
 from fhir_twin.simulation.responses import EventTerm
 
@@ -33,7 +33,7 @@ class Start:
     base: list[Baseline]
     before: Array
     risks: tuple[EventRisk, ...]
-    shares: dict[str, Array]
+    shares: Shares
     lost: tuple[tuple[int, Array], ...]
 
 
@@ -59,9 +59,10 @@ def risks_under(
 ) -> list[dict[int, Array]]:
     """Per scenario, which starts at `starts[i]` and does `terms[i]`: row of the baseline -> its risk (D,); rows that no
     term speaks of are left out."""
-    each = [asked({b.outcome: b for b in s.base}, s.shares, t) for s, t in zip(starts, terms, strict=True)]
     found = []
-    for begin, ratios in zip(starts, averages(each, draws), strict=True):
+    for begin, ratios in zip(
+        starts, averages([(s.shares, t) for s, t in zip(starts, terms, strict=True)], draws), strict=True
+    ):
         rows = {row: b for row, b in enumerate(begin.base) if b.outcome in ratios}
         after = _risks(begin.base, {row: b.hazard * ratios[b.outcome] for row, b in rows.items()})
         found.append(dict(zip(rows, after, strict=True)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fhir_twin.dynamics import fast
-from fhir_twin.dynamics.mean_ratio import REACH, Row, mean_ratios
+from fhir_twin.dynamics.mean_ratio import REACH, Curve, Row, mean_ratios
 from fhir_twin.model.twin import Array
 
 DRAWS = 1000
@@ -29,11 +29,11 @@ def _row(rng: np.random.Generator, curves: int, spread: float, times: int = 21) 
     grown = tuple(
         rng.uniform(1.0, 1.4) * (1.0 - np.exp(-grid / rng.uniform(0.05, 3.0))) for _ in range(curves)
     )
-    return Row(logs, grown, weights / weights.sum())
+    return Row(logs, tuple(Curve.of(g) for g in grown), weights / weights.sum())
 
 
 def _plain(row: Row) -> Array:
-    log = sum(each[:, None] * curve for each, curve in zip(row.logs, row.curves, strict=True))
+    log = sum(each[:, None] * curve.values for each, curve in zip(row.logs, row.curves, strict=True))
     return np.asarray(np.exp(log) @ row.weights)
 
 
