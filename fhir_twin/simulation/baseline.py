@@ -81,7 +81,7 @@ def _cardiovascular(twin: Twin, person: Person, outcomes: Outcomes) -> tuple[lis
     model = _prevent_model(twin)
     first = prevent.equation(model, 10, "cvd")
     given, missing = _given(first.inputs, twin)
-    reasons = tuple(f"{name} is not known" for name in missing) or first(**given).reasons()
+    reasons = tuple(f"{name} is not known" for name in missing) or first.reasons(**given)
     if reasons:
         return [], [_issue(f"PREVENT refuses: {r}") for r in reasons]
     basis = _basis(first.inputs, twin)
@@ -108,7 +108,7 @@ def long_term(twin: Twin, person: Person, outcomes: Outcomes) -> tuple[EventRisk
     model = _prevent_model(twin)
     equation = prevent.equation(model, 30, "cvd")
     given, missing = _given(equation.inputs, twin)
-    if twin.profile.cvd or other_course(twin.profile) or missing or equation(**given).reasons():
+    if twin.profile.cvd or other_course(twin.profile) or missing or equation.reasons(**given):
         return ()
     risks = _prevent_risks(equation, model, 30, given, person)
     found: list[EventRisk] = []
@@ -164,7 +164,7 @@ def _kidney(twin: Twin, person: Person, outcomes: Outcomes) -> tuple[list[Baseli
     equation = kfre.equation(4, 5)
     given, missing = _given(equation.inputs, twin)
     given["region"] = outcomes.region
-    reasons = tuple(f"{m} is not known" for m in missing) or equation(**given).reasons()
+    reasons = tuple(f"{m} is not known" for m in missing) or equation.reasons(**given)
     if reasons:
         return [], [_issue(f"KFRE refuses: {r}") for r in reasons]
     draws = {

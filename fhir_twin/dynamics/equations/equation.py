@@ -103,14 +103,23 @@ class Equation:
 
     def __call__(self, **given: Any) -> Result:
         """Raises TypeError for an unknown argument name; everything else is a refusal."""
-        values, refusals = read_inputs(self.inputs, given)
-        for rule, outside in self.scopes:
-            refusals.append(Refusal("", "scope", rule, _same_shape(outside(values), values)))
+        values, refusals = self._read(given)
         with np.errstate(all="ignore"):
             answer = np.array(self.formula(values), dtype=np.float64)
         for refusal in refusals:
             answer[refusal.mask] = np.nan
         return Result(answer, self.unit, tuple(r for r in refusals if r.mask.any()), self.labels)
+
+
+    def reasons(self, **given: Any) -> tuple[str, ...]:
+        """Why it would refuse one person, without working out the answer. Raises TypeError as a call does."""
+        return tuple(r.rule for r in self._read(given)[1] if bool(r.mask))
+
+    def _read(self, given: Mapping[str, Any]) -> tuple[Inputs, list[Refusal]]:
+        values, refusals = read_inputs(self.inputs, given)
+        for rule, outside in self.scopes:
+            refusals.append(Refusal("", "scope", rule, _same_shape(outside(values), values)))
+        return values, refusals
 
 
 def read_inputs(inputs: tuple[Input, ...], given: Mapping[str, Any]) -> tuple[Inputs, list[Refusal]]:
@@ -165,6 +174,8 @@ def _numbers(item: Input, given: Any) -> tuple[Array, Mask]:
         numbers = given.astype(np.float64)
     elif given is None or isinstance(given, str):
         numbers = np.array(np.nan)
+    elif isinstance(given, bool | int | float):
+        numbers = np.array(float(given))
     else:
         numbers = np.array(given, dtype=object)
         unread = np.vectorize(_float, otypes=[np.float64])

@@ -113,8 +113,10 @@ def linear_predictor(
     names, numbers = coefficients.prevent(model, years, outcomes)
     built = terms(values) if design is None else design
     stacked = np.stack([built[name] for name in names], axis=-1)
-    woman = values["sex"][..., None]
-    return np.asarray(np.where(woman == 1.0, stacked @ numbers[:, 1], stacked @ numbers[:, 0]))
+    woman = values["sex"][..., None] == 1.0
+    if woman.all() or not woman.any():
+        return np.asarray(stacked @ numbers[:, int(woman.all())])
+    return np.asarray(np.where(woman, stacked @ numbers[:, 1], stacked @ numbers[:, 0]))
 
 
 def logistic(lp: Array) -> Array:
