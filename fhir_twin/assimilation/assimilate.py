@@ -130,8 +130,7 @@ def contributions(points: Sequence[Point], groups: Sequence[Group], result: Assi
     done = list(points)
     for group, effect in zip(groups, result.traces, strict=True):
         for index, share in zip(group.members, group.shares, strict=True):
-            gain, shift = effect.gain * share, effect.shift * share
-            done[index] = replace(done[index], gain=gain, shift=shift, weight=effect.weight)
+            done[index] = done[index].caused(effect.gain * share, effect.shift * share, effect.weight)
     return tuple(done)
 
 

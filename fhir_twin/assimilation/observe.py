@@ -85,19 +85,6 @@ def _point(coded: CodedMeasurement, known: BiomarkerSet, as_of: datetime) -> Poi
         flags += (f"equation:{code.equation}",)
     if m.status == "preliminary" and "preliminary" not in flags:
         flags += ("preliminary",)
-    draft = Point(
-        biomarker=analyte.key,
-        source=m.source,
-        time=m.time,
-        value=float(m.value),
-        unit=m.unit_code or m.unit,
-        bound=m.comparator,
-        setting=m.setting,
-        readings=max(m.readings, 1),
-        reported=f"{m.comparator or ''}{m.value} {m.unit or m.unit_code}".strip(),
-        flags=flags,
-        assay=assay_of(m, analyte, code),
-    )
     reason = _unusable(m, analyte.key, code, as_of)
     converted = convert(
         float(m.value),
@@ -107,15 +94,21 @@ def _point(coded: CodedMeasurement, known: BiomarkerSet, as_of: datetime) -> Poi
         analyte,
         known.aliases,
     )
-    if converted.value is None:
-        return replace(draft, used=False, reason=reason or converted.reason, flags=flags + converted.flags)
-    return replace(
-        draft,
-        value=converted.value,
-        unit=analyte.unit,
-        used=not reason,
-        reason=reason,
+    lost = converted.value is None
+    return Point(
+        biomarker=analyte.key,
+        source=m.source,
+        time=m.time,
+        value=float(m.value) if converted.value is None else converted.value,
+        unit=(m.unit_code or m.unit) if lost else analyte.unit,
+        bound=m.comparator,
+        setting=m.setting,
+        readings=max(m.readings, 1),
+        reported=f"{m.comparator or ''}{m.value} {m.unit or m.unit_code}".strip(),
         flags=flags + converted.flags,
+        assay=assay_of(m, analyte, code),
+        used=not lost and not reason,
+        reason=reason or converted.reason if lost else reason,
     )
 
 

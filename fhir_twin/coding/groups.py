@@ -49,7 +49,8 @@ class ConditionGroups:
             found.update(self._by_snomed.get(code, ()))
         if text:
             start = text[:LONGEST_TEXT]
-            found.update(name for phrase, name in self._phrases if says(start, phrase))
+            lowered = start.lower()
+            found.update(name for phrase, name in self._phrases if phrase in lowered and says(start, phrase))
         return frozenset(found.union(*(self._wider[g] for g in found)))
 
     def knows_snomed(self, code: str) -> bool:

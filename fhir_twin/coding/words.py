@@ -79,6 +79,8 @@ def says(text: str, phrase: str) -> bool:
     """`phrase` stands in `text` as whole words, and nothing in the same clause denies it, doubts it or gives it to a
     relative."""
     lowered = text.lower()
+    if phrase not in lowered:
+        return False
     for found in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", lowered):
         before = _CLAUSE.split(lowered[: found.start()])[-1]
         if not _NEGATED.search(before) and not _DENIED_AFTER.match(lowered[found.end() :]):

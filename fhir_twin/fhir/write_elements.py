@@ -24,7 +24,7 @@ MAX_TEXT = 20_000
 
 def harmless(text: str) -> str:
     """Text without characters that JSON, XML or a reader's eye cannot carry safely; blanks stay."""
-    return _UNSAFE.sub("", text)
+    return text if text.isprintable() else _UNSAFE.sub("", text)  # whatever is printable is safe
 
 
 def clean(text: str) -> str:
@@ -35,13 +35,18 @@ def clean(text: str) -> str:
 
 def line(text: str) -> str:
     """Like `clean`, on one line."""
-    return _SPACE.sub(" ", clean(text))
+    safe = clean(text)
+    return _SPACE.sub(" ", safe) if "  " in safe or not safe.isprintable() else safe
 
 
 def compact(resource: Json) -> Json:
     """`resource` without empty members (FHIR allows none). 0 and False stay."""
     kept = {}
     for name, value in resource.items():
+        if isinstance(value, str):
+            if value:
+                kept[name] = value
+            continue
         if isinstance(value, dict):
             value = compact(value)
         elif isinstance(value, list):
@@ -52,7 +57,7 @@ def compact(resource: Json) -> Json:
 
 
 def _filled(value: Any) -> bool:
-    return not (value is None or value == "" or value == [] or value == {})
+    return value is not None and value not in ("", [], {})
 
 
 def instant(moment: datetime) -> str:

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fhir_twin.model.memo import HIDDEN
 from fhir_twin.model.plan import Citation, Reason
 from fhir_twin.model.scenario import Question
 
 Level = Literal["stop", "caution"]
 Severity = Literal["high", "moderate", "low"]
+MOST_KEPT = 4096  # drugs whose rules are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +222,19 @@ class SafetyRules:
     genes: Mapping[str, GeneTable] = field(default_factory=dict)
     advice: tuple[GeneAdvice, ...] = ()
     left_out: tuple[str, ...] = ()
+    _memo: dict[frozenset[str], tuple[SafetyRule, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False, metadata=HIDDEN
+    )
 
     def rules_for(self, targets: frozenset[str]) -> tuple[SafetyRule, ...]:
         """Rules for a drug that is of, or is, one of `targets`; in the order of the files, each once."""
-        found = {r.key: r for target in sorted(targets | {"*"}) for r in self.index.get(target, ())}
-        return tuple(found[key] for key in sorted(found))
+        known = self._memo.get(targets)
+        if known is None:
+            found = {r.key: r for target in sorted(targets | {"*"}) for r in self.index.get(target, ())}
+            known = tuple(found[key] for key in sorted(found))
+            if len(self._memo) < MOST_KEPT:
+                self._memo[targets] = known
+        return known
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -80,6 +80,22 @@ class Point:
     reported: str = ""
     assay: str = ""
 
+    def caused(self, gain: float, shift: float, weight: float) -> Point:
+        """The same point with what it did to the estimate (as `replace`, which takes its time over each field)."""
+        return Point(
+            *(
+                self.biomarker,
+                self.source,
+                self.time,
+                self.value,
+                self.unit,
+                self.bound,
+                self.setting,
+                self.used,
+            ),
+            *(self.reason, weight, gain, shift, self.flags, self.readings, self.reported, self.assay),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

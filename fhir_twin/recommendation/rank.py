@@ -33,13 +33,11 @@ def options(case: Case, targets: tuple[Target, ...]) -> tuple[Option, ...]:
         if len(trajectory.scenario.choices) != 1:
             continue
         choice = trajectory.scenario.choices[0]
-        events, error, better = _events(
-            counted(trajectory.changes, case.guidelines.ranking), case.guidelines.ranking
-        )
+        changes = counted(trajectory.changes, case.guidelines.ranking)
+        events, error, better = _events(changes, case.guidelines.ranking)
         closed, met = _closed(trajectory, targets, case)
         intervention = case.interventions.get(choice.intervention)
         proven = bool(unpriced(intervention, trajectory, case))
-        changes = counted(trajectory.changes, case.guidelines.ranking)
         draws = weighted_draws(trajectory, changes, case.guidelines.ranking)
         option = Option(trajectory, intervention, choice, events, error, better, closed, met, proven, draws)
         found.append(priced(replace(option, relative=_relative(trajectory, case)), case))

@@ -72,8 +72,12 @@ def giving_way(found: tuple[Option, ...], case: Case) -> tuple[tuple[Option, ...
     kept: list[Option] = []
     left: list[Rejection] = []
     for option in found:
-        rivals = [o for o in found if rivals_of(option, o, case) and not set(option.wishes) & set(o.wishes)]
-        if not option.gives_way or not rivals:
+        rivals = []
+        if option.gives_way:
+            rivals = [
+                o for o in found if rivals_of(option, o, case) and not set(option.wishes) & set(o.wishes)
+            ]
+        if not rivals:
             kept.append(option)
             continue
         wish = ", ".join(option.wishes)

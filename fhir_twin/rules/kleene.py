@@ -32,36 +32,39 @@ def all_of(parts: list[Outcome]) -> Outcome:
 
 
 def any_of(parts: list[Outcome]) -> Outcome:
-    facts = tuple(dict.fromkeys(f for p in parts if p.value for f in p.facts))
-    if any(p.value for p in parts):
-        return Outcome(True, facts)
-    missing = tuple(dict.fromkeys(m for p in parts if p.value is None for m in p.missing))
-    return Outcome(None if missing or any(p.value is None for p in parts) else False, (), missing)
+    true = [p for p in parts if p.value]
+    if true:
+        return Outcome(True, tuple(dict.fromkeys(f for p in true for f in p.facts)))
+    unknown = [p for p in parts if p.value is None]
+    return Outcome(None, (), tuple(dict.fromkeys(m for p in unknown for m in p.missing))) if unknown else NO
 
 
 def within(
     bounds: Bounds, low: float, high: float, *, open_low: bool = False, open_high: bool = False
 ) -> bool | None:
     """Is a number known to lie in [low, high] inside `bounds`? None when part of the interval is and part is not."""
-    verdicts = [
-        _below(bounds.below, low, high, strict=True, open_high=open_high),
-        _below(bounds.at_most, low, high, strict=False, open_high=open_high),
-        _above(bounds.above, low, high, strict=True, open_low=open_low),
-        _above(bounds.at_least, low, high, strict=False, open_low=open_low),
-    ]
-    if any(v is False for v in verdicts):
+    verdicts = []
+    if bounds.below is not None:
+        verdicts.append(_below(bounds.below, low, high, strict=True, open_high=open_high))
+    if bounds.at_most is not None:
+        verdicts.append(_below(bounds.at_most, low, high, strict=False, open_high=open_high))
+    if bounds.above is not None:
+        verdicts.append(_above(bounds.above, low, high, strict=True, open_low=open_low))
+    if bounds.at_least is not None:
+        verdicts.append(_above(bounds.at_least, low, high, strict=False, open_low=open_low))
+    if False in verdicts:
         return False
-    return None if any(v is None for v in verdicts) else True
+    return None if None in verdicts else True
 
 
-def _below(limit: float | None, low: float, high: float, *, strict: bool, open_high: bool) -> bool | None:
-    if limit is None or high < limit or (high == limit and (not strict or open_high)):
+def _below(limit: float, low: float, high: float, *, strict: bool, open_high: bool) -> bool | None:
+    if high < limit or (high == limit and (not strict or open_high)):
         return True
     return False if low > limit or (low == limit and strict) else None
 
 
-def _above(limit: float | None, low: float, high: float, *, strict: bool, open_low: bool) -> bool | None:
-    if limit is None or low > limit or (low == limit and (not strict or open_low)):
+def _above(limit: float, low: float, high: float, *, strict: bool, open_low: bool) -> bool | None:
+    if low > limit or (low == limit and (not strict or open_low)):
         return True
     return False if high < limit or (high == limit and strict) else None
 

@@ -55,7 +55,7 @@ class Card:
 
 def line(text: str, longest: int = LONGEST) -> str:
     """One line of plain text, cut at a word with an ellipsis when it is too long."""
-    plain = "".join(c if c.isprintable() else " " for c in text)
+    plain = text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
     plain = _BLANK.sub(" ", plain).strip()
     if len(plain) <= longest:
         return plain

@@ -24,7 +24,7 @@ from fhir_twin.transport.login import bearer
 from fhir_twin.transport.merge import Record, collection, completeness, short_issues, split
 from fhir_twin.transport.ownership import belongs_to
 from fhir_twin.transport.scoped_server import ScopedServer
-from fhir_twin.transport.urls import parse_base
+from fhir_twin.transport.urls import Base, parse_base
 from fhir_twin.transport.wanted import WANTED
 from fhir_twin.web.cds_request import HookCall
 from fhir_twin.web.cds_services import ESSENTIAL, PATIENT_KEY, SEARCHED
@@ -140,6 +140,7 @@ class _Sent:
 
 def _sent(call: HookCall, base: str) -> _Sent:
     found = _Sent()
+    known = parse_base(base or "https://fhir.invalid/fhir")
     given = call.prefetch.get(PATIENT_KEY)
     if isinstance(given, dict) and given.get("resourceType") == "Patient":
         if given.get("id") != call.patient:
@@ -152,13 +153,13 @@ def _sent(call: HookCall, base: str) -> _Sent:
         if value is None:
             found.nothing.add(type_)
         elif isinstance(value, dict) and value.get("resourceType") == "Bundle":
-            _take(found, type_, value, call.patient, base)
+            _take(found, type_, value, call.patient, known)
         elif isinstance(value, dict) and value.get("resourceType") == type_:
-            _take(found, type_, {"entry": [{"resource": value}]}, call.patient, base)
+            _take(found, type_, {"entry": [{"resource": value}]}, call.patient, known)
     return found
 
 
-def _take(found: _Sent, type_: str, bundle: Resource, patient: str, base: str) -> None:
+def _take(found: _Sent, type_: str, bundle: Resource, patient: str, known: Base) -> None:
     rows: list[Resource] = []
     entries = bundle.get("entry")
     for entry in entries if isinstance(entries, list) else ():
@@ -168,7 +169,6 @@ def _take(found: _Sent, type_: str, bundle: Resource, patient: str, base: str) -
             rows.append(resource)
         elif isinstance(kind, str) and kind != "OperationOutcome":
             found.others[(kind, str(resource.get("id", "")))] = resource
-    known = parse_base(base or "https://fhir.invalid/fhir")
     if any(belongs_to(r, known, frozenset({patient})) == "other" for r in rows):
         raise Forbidden(f"prefetched {type_} of another patient than the context's")
     found.own[type_] = rows

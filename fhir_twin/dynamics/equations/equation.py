@@ -110,7 +110,6 @@ class Equation:
             answer[refusal.mask] = np.nan
         return Result(answer, self.unit, tuple(r for r in refusals if r.mask.any()), self.labels)
 
-
     def reasons(self, **given: Any) -> tuple[str, ...]:
         """Why it would refuse one person, without working out the answer. Raises TypeError as a call does."""
         return tuple(r.rule for r in self._read(given)[1] if bool(r.mask))
