@@ -48,7 +48,7 @@ class Shares:
             return None
         if factors not in self._made:
             *before, (kind, parts) = factors
-            last = sum(self._shares[p] for p in parts)
+            last = np.asarray(sum(self._shares[p] for p in parts))
             last = 1.0 - last if kind == "rest" else last
             others = self.of(tuple(before))
             self._made[factors] = np.asarray(last if others is None else others * last)
