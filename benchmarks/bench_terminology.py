@@ -116,6 +116,7 @@ def main() -> int:
         coded = [a for a in found if a.decision.chosen]
         sure = sum(a.decision.confidence >= 0.9 for a in coded)
         lines.append(f"{name}: {len(coded)} of {len(found)} coded, {sure} with confidence >= .9.")
+    lines += kinds.other_names(coder, source)
     table, more = kinds.assertions(coder)
     lines += ["", *table, ""]
     measures |= more
@@ -138,8 +139,8 @@ def _sets(index, lexicon, scale):  # type: ignore[no-untyped-def]
         "misspelled": heldout.misspelled(index, count(500), SEED),
         "reordered": heldout.reordered(index, count(300), SEED),
         "article mentions": mentions(),
-        "left-out inclusion term": heldout.left_out_inclusions(index, count(600), SEED),
-        "left-out MeSH entry term": heldout.left_out_imports(index, count(500), SEED),
+        "left-out inclusion term": heldout.left_out_inclusions(index, count(heldout.LEFT_OUT), SEED),
+        "left-out MeSH entry term": heldout.left_out_imports(index, count(heldout.LEFT_OUT), SEED),
     }
 
 

@@ -104,7 +104,12 @@ def wire(
         speller(index, lexicon),
         load_weights(source),
     )
-    ranker.parts, ranker.encoder, ranker.words = lexicon.parts, encoder, frozenset(lexicon.known)
+    ranker.parts, ranker.encoder, ranker.words = (
+        lexicon.parts,
+        encoder,
+        frozenset(lexicon.known | lexicon.aimless),
+    )
+    ranker.evidence.no_problem_words = lambda: no_problem_words(source, lexicon, canon)
     context, rules = Context(lexicon), CodeRules(lexicon.rules)
     links = ReleaseLinks(SnomedLinks(starter, canon), folder)
     notes = Notes(folder / "notes.json")
@@ -124,6 +129,12 @@ def wire(
         "lab": lambda: lab_engine(source, lexicon, ranker, release),
     }
     return TextCoder(engines, release, context)
+
+
+def no_problem_words(source: Source, lexicon: Lexicon, canon: Canon) -> set[str]:
+    """Canonical words of parts, tests, treatments and papers (no-problem-words.tsv), and of names of drugs."""
+    names = (w for i in ingredients(source.toml("drug-classes")) for w in i.name.lower().split())
+    return {canon.word(w) for w in (*lexicon.aimless, *names)}
 
 
 def lab_engine(source: Source, lexicon: Lexicon, ranker: Ranker, release: str) -> PlainEngine:

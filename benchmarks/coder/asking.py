@@ -14,10 +14,8 @@ from heldout import Phrase
 
 from terminology.decision import CodingDecision
 from terminology.text import problems
-from terminology.text.answers import evidence
 from terminology.text.coder import TextCoder
 from terminology.text.index import canonical_key
-from terminology.text.rank import features
 
 HERE = Path(__file__).parent
 
@@ -32,7 +30,7 @@ class Answer:
     strict5: bool
     seconds: float
     method: str
-    features: tuple[tuple[str, float], ...]
+    facts: tuple[float, ...]  # of evidence.NAMES; empty for an exact text
 
 
 class Asker:
@@ -72,7 +70,7 @@ class Asker:
         self.index.canonical.update(taken[1])
         top = [c.code for c in decision.candidates[:5]]
         ranked = self._seen[-1] if self._seen else None
-        known = features(evidence(ranked, self.index)) if ranked and ranked.leaves else ()
+        known = self.engine.ranker.evidence.of(ranked) if ranked and ranked.leaves and ranked.query else ()
         hits = [c == phrase.gold or c.startswith(phrase.gold) for c in top]
         return Answer(
             phrase, decision, bool(hits[:1] == [True]), any(hits), top[:1] == [phrase.gold], phrase.gold in top, seconds,  # noqa: E501

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from asking import marked_sentences
 
+from mappings import Source
 from terminology.text.coder import TextCoder
+from terminology.text.drugs import ingredients
 
 HERE = Path(__file__).parent
 SENTENCES = ("assertions", "assertions-second", "assertions-third")
@@ -70,6 +72,20 @@ def others(coder: TextCoder) -> tuple[list[str], list[str]]:
         lines.append(f"| {name} | {len(results)} | {np.mean([not wrong for _, wrong in results]):.3f} |")
         failed += [f"| {name} | {row['text']} | {wrong} |" for row, wrong in results if wrong]
     return lines, failed
+
+
+def other_names(coder: TextCoder, source: Source) -> list[str]:
+    """Names of laboratory tests and of drugs, asked as problems: hardly any should be coded."""
+    labs = [
+        row["name"] for name, found in source.tsv("concept-maps") if name == "lab-names.tsv" for row in found
+    ]
+    drugs = [item.name for item in ingredients(source.toml("drug-classes"))]
+    lines = []
+    for name, texts in (("names of laboratory tests", labs), ("names of drugs", drugs)):
+        coded = [d for t in texts if (d := coder.code(t)).chosen]
+        sure = sum(d.confidence >= 0.9 for d in coded)
+        lines.append(f"{name} as problems: {len(coded)} of {len(texts)} coded, {sure} with confidence >= .9.")
+    return lines
 
 
 def _lab(coder: TextCoder, row: dict[str, str]) -> str:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from terminology.decision import Assertion, Candidate, CodingDecision, Kind
 from terminology.importers.rows import ICD10CM, SNOMED
-from terminology.text.index import SOURCES, PhraseIndex
+from terminology.text.evidence import AIMLESS, EXACT_KEY, HEADED
+from terminology.text.index import SOURCES
 from terminology.text.notes import Notes
 from terminology.text.problems import Ranked, Ranker
-from terminology.text.rank import Evidence, confidence
+from terminology.text.rank import confidence
 from terminology.text.rules import Leaf
 from terminology.text.snomed import SnomedLinks
 
@@ -17,9 +18,8 @@ _METHODS = {"canonical": "exact", "repair": "retrieval", "history": "retrieval",
 _BY_SOURCE = {"lexicon": "lexicon", "map": "map", "site": "lexicon"}
 _SEVENTH = "STVWXYMOEH"  # the chapters whose codes carry 7th characters
 _UNSURE = ("retrieval", "repair", "import")
-_HARDLY, _NOTHING = 0.4, 0.3
+_HARDLY, _NOTHING, _AIMLESS = 0.4, 0.3, 0.1
 _SHOWN = 5  # candidates that are shown at least, where the heading has so many codes
-_MANY = 40
 _FALL = 8  # how fast the probability of lower candidates falls with their score
 
 
@@ -34,25 +34,6 @@ def abstention(
 ) -> CodingDecision:
     return CodingDecision(
         text, kind, span or (0, len(text)), "present", (), (), 0.0, "abstain", reason, steps, (), release
-    )
-
-
-def evidence(ranked: Ranked, index: PhraseIndex) -> Evidence:
-    """What the calibration sees of a ranking with at least one leaf."""
-    first = ranked.leaves[0]
-    second = ranked.leaves[1].score if len(ranked.leaves) > 1 else 0.0
-    return Evidence(
-        first.score,
-        first.score - second,
-        ranked.covered,
-        ranked.prior,
-        ranked.repaired,
-        first.heading >= 0,
-        len(ranked.tokens),
-        ranked.headed,
-        ranked.head_missing,
-        ranked.extra,
-        SOURCES[int(index.term_source[first.term])] in ("lexicon", "map", "site"),
     )
 
 
@@ -74,13 +55,16 @@ class Answers:
             return abstention(
                 text, self.kind, "nothing similar in the vocabulary", self.release, span=span, steps=steps
             )
-        probability = confidence(evidence(ranked, self.ranker.index), ranked.method, self.ranker.weights)
+        facts = self.ranker.evidence.of(ranked) if ranked.query is not None else ()
+        probability = confidence(ranked, facts, self.ranker.weights)
         if ranked.covered < _HARDLY or (
-            len(ranked.tokens) == 1 and not ranked.headed and ranked.method in _UNSURE
+            len(ranked.tokens) == 1 and facts and not facts[HEADED] and ranked.method in _UNSURE
         ):
             probability = min(
                 probability, _NOTHING
             )  # most of it unknown, or one word that names no problem by itself
+        if facts and facts[AIMLESS] == 1.0 and not (facts[EXACT_KEY] and ranked.method != "import"):
+            probability = min(probability, _AIMLESS)  # "optic nerve", "lipid panel", "metoprolol"
         candidates = self._candidates(ranked, probability)
         steps = (*steps, f"matched: {candidates[0].matched}")
         if probability < self.ranker.weights.abstain:
@@ -117,12 +101,17 @@ class Answers:
         if parent < 0:
             return []
         taken = {leaf.code for leaf in ranked.leaves}
-        leaves = [n for n in self.ranker.headings.leaves(parent)[:_MANY].tolist() if n not in taken]
-        leaves.sort(
-            key=lambda n: (not codes.display[n].lower().startswith(("unspec", "other")), abs(n - first.code))
-        )
         score = max(0.0, min(leaf.score for leaf in ranked.leaves) - 0.3)
-        return [self._candidate(Leaf(n, score, int(codes.title[n]), parent), share) for n in leaves[:count]]
+        found: list[Candidate] = []
+        for group in self.ranker.headings.kin(parent):
+            for number in sorted(group, key=lambda n: abs(n - first.code)):
+                if number not in taken:
+                    found.append(
+                        self._candidate(Leaf(number, score, int(codes.title[number]), parent), share)
+                    )
+                if len(found) == count:
+                    return found
+        return found
 
     def _candidate(self, leaf: Leaf, share: float) -> Candidate:
         codes = self.ranker.index.codes

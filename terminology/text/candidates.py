@@ -17,7 +17,8 @@ from terminology.text.qualifiers import Qualifiers
 from terminology.text.rank import Weights
 
 MAX_TOKENS = 30
-_MAX_TOUCHED = 4_000
+_MAX_TOUCHED = 20_000
+_SAYS_ENOUGH = 0.6  # weight of the other tokens when those that thousands of terms have are not looked up
 _TABLE_BITS = 9  # up to this many tokens all sums are made at once
 _UNKNOWN_WEIGHT = 0.7  # a word no term has: it counts as not covered
 VOLUNTEERED = 0.02  # a term that says acute, left or stage 3 where nobody asked
@@ -64,20 +65,35 @@ def retrieve(query: Query, index: PhraseIndex, qualifiers: Qualifiers, weights: 
     """The best `top` terms. Empty arrays when no token is known."""
     mask = np.zeros(len(index.term_code), np.uint32)
     parts: list[Ints] = []
+    unread = frequent(query, index)
     for bit, token in enumerate(query.ids.tolist()):
         postings = index.postings_of(token)
         known = mask[postings]
-        parts.append(postings[known == 0])
+        if not unread >> bit & 1:
+            parts.append(postings[known & ~np.uint32(unread) == 0])
         mask[postings] = known | np.uint32(1 << bit)
     touched = np.concatenate(parts) if parts else np.zeros(0, np.int32)
     if len(touched) > _MAX_TOUCHED:
         touched = _strongest(touched, mask, query, index)
     scores, covered = score(touched, mask, query, index, qualifiers, weights)
     if len(touched) > top:
-        keep = np.argpartition(-scores, top)[:top]
+        least = np.partition(scores, len(scores) - top)[len(scores) - top]
+        keep = np.flatnonzero(scores >= least)  # of equals the smaller term stands first, so all are sorted
         touched, scores, covered = touched[keep], scores[keep], covered[keep]
-    order = np.lexsort((touched, -scores))
+    order = np.lexsort((touched, -scores))[:top]
     return Scored(touched[order], scores[order], covered[order], mask)
+
+
+def frequent(query: Query, index: PhraseIndex) -> int:
+    """Bits of the tokens that thousands of terms have: terms that share nothing else with the query are not looked at.
+    None when no other token says enough."""
+    bits, said = 0, 0.0
+    for place, (token, weight) in enumerate(zip(query.ids.tolist(), query.weights.tolist(), strict=True)):
+        if token in index.frequent:
+            bits |= 1 << place
+        else:
+            said += weight
+    return bits if said >= _SAYS_ENOUGH else 0
 
 
 def _strongest(touched: Ints, mask: npt.NDArray[np.uint32], query: Query, index: PhraseIndex) -> Ints:
@@ -86,14 +102,15 @@ def _strongest(touched: Ints, mask: npt.NDArray[np.uint32], query: Query, index:
     return np.sort(touched[keep])
 
 
-def sums(bits: npt.NDArray[np.uint32], values: Floats) -> Floats:
-    """For each mask the sum of the values whose bit is set. (K,) from (K,) and (n,)."""
+def sums(bits: npt.NDArray[np.uint32], values: Floats) -> npt.NDArray[np.float64]:
+    """For each mask the sum of the values whose bit is set, in double precision as the compiled loops add them.
+    (K,) from (K,) and (n,)."""
     if len(values) <= _TABLE_BITS:
-        table = np.zeros(1, np.float32)
-        for value in values:
+        table = np.zeros(1)
+        for value in values.tolist():
             table = np.concatenate((table, table + value))
         return table[bits]
-    total = np.zeros(len(bits), np.float32)
+    total = np.zeros(len(bits))
     for position, value in enumerate(values.tolist()):
         total += value * ((bits >> np.uint32(position)) & np.uint32(1))
     return total
@@ -112,7 +129,7 @@ def score(
     matched = sums(bits, query.weights)
     paid = sums(bits, query.costs)
     covered = matched / max(query.total, 1e-6)
-    extra = np.maximum(index.term_cost[terms] - paid, 0.0)
+    extra = np.maximum(index.term_cost[terms].astype(np.float64) - paid, 0.0)
     scores = (
         covered
         - weights.extra * extra / (extra + matched + weights.extra_scale)

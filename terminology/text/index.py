@@ -32,6 +32,7 @@ _EXTRA = {
     "import": 6,
     "site": 7,
 }
+FREQUENT = 3_000
 PRIORITY = (8, 6.5, 3, 1, 7, 5, 2, 9)  # which source wins when one text means several codes
 _HEADING = 5.5  # a title or inclusion term of a heading stands behind the lexicon
 
@@ -87,6 +88,10 @@ class PhraseIndex:
     canonical: dict[str, int]  # sorted canonical tokens -> term
     words: list[str]  # every word as written in some term, for spelling repair
     frequency: npt.NDArray[np.int64]  # (len(words),)
+    frequent: frozenset[int] = frozenset()  # tokens that more than FREQUENT terms have
+
+    def __post_init__(self) -> None:
+        self.frequent = frozenset(np.flatnonzero(np.diff(self.indptr) > FREQUENT).tolist())
 
     def tokens_of(self, term: int) -> Ints:
         return self.forward[self.forward_indptr[term] : self.forward_indptr[term + 1]]

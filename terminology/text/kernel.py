@@ -1,7 +1,8 @@
 """Retrieval and the choice among children as machine code (numba), for many texts at once.
 
-The same sums as `candidates.retrieve` and `rules.child_scores`, term by term instead of array by array: a batch asks
-thousands of queries, and then the cost of starting numpy operations is most of the time. Loaded for batches only, since
+The same sums as `candidates.retrieve`, `rules.child_scores` and what stands on them, term by term instead of array by
+array: a batch asks thousands of queries, and then the cost of starting numpy operations is most of the time. Loaded for
+batches only (machine.py), since
 numba takes longer to load than a few texts take to code. Machines without numba go on with numpy.
 
 T terms, V tokens, n tokens of the query. A Kernel keeps one mask over all terms and is not for use by two threads.
@@ -10,90 +11,56 @@ T terms, V tokens, n tokens of the query. A Kernel keeps one mask over all terms
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from terminology.text.candidates import VOLUNTEERED, Query, Scored
-from terminology.text.index import Ints, PhraseIndex
+from terminology.text.candidates import VOLUNTEERED, Query, Scored, frequent
+from terminology.text.index import SOURCES, PhraseIndex
 from terminology.text.qualifiers import HALF, Qualifiers
 
 if TYPE_CHECKING:
     from terminology.text.rank import Weights
+    from terminology.text.rules import Headings
 
-_FREQUENT = 3_000  # terms of a token whose postings are worth not reading
-_SAYS_ENOUGH = 0.6  # weight of the other tokens that are then read
 SWITCH = "NUMBA_DISABLE_JIT"  # numba's own
 
 
 @cache
-def compiled() -> tuple[Callable[..., int], Callable[..., int]] | None:
-    """(sweep, children) as machine code; None without numba or with NUMBA_DISABLE_JIT=1."""
+def compiled() -> Any:
+    """The module of machine code; None without numba or with NUMBA_DISABLE_JIT=1."""
     if os.environ.get(SWITCH, "0") not in ("", "0"):
         return None
     try:
-        from numba import njit, types
+        from terminology.text import machine
     except ImportError:
         return None
-
-    def read(kind: Any) -> Any:
-        return types.Array(kind, 1, "A", readonly=True)
-
-    def write(kind: Any) -> Any:
-        return types.Array(kind, 1, "C")
-
-    i4, u4, f4, i8, f8 = types.int32, types.uint32, types.float32, types.int64, types.float64
-    query = (read(i4), read(f4), read(f4), f8, i8, i8, read(i8))
-    terms = (read(f4), read(u4), read(u4), read(f4), read(f4), read(f4))
-    i1 = types.int8
-    found = (write(u4), write(i4), i8, write(i4), write(f4), write(f4))
-    sweep_types = types.int64(
-        *query, read(i4), read(i4), *terms, f8, f8, f8, *found, read(i4), read(i4), write(i1), i8, f8
-    )
-    prices = (read(f4), read(f4), read(types.boolean), f8, f8, f8)
-    children_types = types.int64(
-        *(
-            read(i4),
-            i8,
-            i8,
-            *query[:2],
-            *query[3:],
-            read(i4),
-            read(i4),
-            read(f4),
-            read(u4),
-            read(u4),
-            *prices,
-        ),
-        *(write(u4), write(i4), i8, write(f4), write(i4), i8, write(i1)),
-    )
-    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-    try:
-        made = [
-            njit(t, cache=True, **options)(f) for t, f in ((sweep_types, sweep), (children_types, children))
-        ]
-    except RuntimeError:  # no folder can be written: compiled anew in each process
-        made = [njit(t, **options)(f) for t, f in ((sweep_types, sweep), (children_types, children))]
-    return made[0], made[1]
+    return machine
 
 
 class Kernel:
     """One index with its buffers. `mask` (T,) tells which tokens of the query at hand every term has."""
 
-    def __init__(self, index: PhraseIndex, qualifiers: Qualifiers, weights: Weights, vague: Any) -> None:
-        made = compiled()
-        if made is None:
+    def __init__(
+        self,
+        index: PhraseIndex,
+        qualifiers: Qualifiers,
+        weights: Weights,
+        headings: Headings,
+        limits: Sequence[float],
+    ) -> None:
+        self._machine = compiled()
+        if self._machine is None:
             raise ImportError("numba is not there, or switched off")
-        self._sweep, self._children = made
+        self._sweep, self.grown = self._machine.sweep, self._machine.grown
         self._index, self._weights = index, weights
         self._bonus = np.ascontiguousarray(weights.source[index.term_source], np.float32)
         self._best_bonus = float(self._bonus.max(initial=0.0))
         self._low, self._high = qualifiers.prices
         self._groups = np.array(qualifiers.groups, np.int64)
-        self._vague = vague
+        self._vague = headings.vague()
         self._mask = np.zeros(len(index.term_code), np.uint32)
         self._touched = np.zeros(len(index.term_code), np.int32)
         self._count = 0
@@ -101,7 +68,11 @@ class Kernel:
         self._serial = 0
         self._place = np.full(len(index.vocabulary), -1, np.int8)  # position of a token in the query, or -1
         self._last = np.zeros(0, np.int32)
-        self._many = frozenset(np.flatnonzero(np.diff(index.indptr) > _FREQUENT).tolist())
+        self._imported = index.term_source == SOURCES.index("import")
+        self._tables = headings.tables()
+        self._value = np.empty(len(self._tables[0]), np.float32)
+        self._limits = np.array(limits, np.float64)
+        self._out = (np.empty(256, np.int32), np.empty(256), np.empty(256, np.int32), np.empty(256, np.int32))
 
     def retrieve(self, query: Query, top: int) -> Scored:
         """As candidates.retrieve; the mask is overwritten by the next call."""
@@ -117,36 +88,28 @@ class Kernel:
             index.indptr, index.postings, index.term_cost, index.term_flags, index.term_attrs, self._bonus,
             self._low, self._high, weights.extra, weights.extra_scale, VOLUNTEERED,
             self._mask, self._touched, top, terms, scores, covered, index.forward_indptr, index.forward,
-            self._place, self._frequent(query), self._best_bonus,
+            self._place, frequent(query, index), self._best_bonus,
         )  # fmt: skip
         self._count, kept = found >> 8, found & 255
         return Scored(terms[:kept], scores[:kept], covered[:kept], self._mask)
 
-    def _frequent(self, query: Query) -> int:
-        """Bits of tokens so frequent that their postings are not read: what they add is looked up in the terms that the
-        other tokens found. None when no other token says enough."""
-        bits, said = 0, 0.0
-        for place, (token, weight) in enumerate(zip(query.ids.tolist(), query.weights.tolist(), strict=True)):
-            if token in self._many:
-                bits |= 1 << place
-            else:
-                said += weight
-        return bits if said >= _SAYS_ENOUGH else 0
-
-    def child_scores(
-        self, titles: Ints, own_title: int, term: int, query: Query, vague: float, volunteered: float
-    ) -> npt.NDArray[np.float32]:
-        """As rules.child_scores for the query of the last `retrieve`."""
+    def leaves(
+        self, scored: Scored, query: Query, exact: int, vague: float, volunteered: float
+    ) -> list[tuple[int, float, int, int]]:
+        """As Ranker._leaves for the query of the last `retrieve`: (code, score, term, heading), one per code."""
+        if not len(scored.terms):
+            return []
         index = self._index
-        self._serial += 1
-        value = np.empty(len(titles), np.float32)
-        self._count = self._children(
-            titles, own_title, term, query.ids, query.weights, query.total, query.flags,
-            query.attributes, self._groups, index.forward_indptr, index.forward, index.cost, index.term_flags,
-            index.term_attrs, self._low, self._high, self._vague, self._weights.extra, vague, volunteered,
-            self._mask, self._stamp, self._serial, value, self._touched, self._count, self._place,
+        kept, self._count = self._machine.leaves(
+            scored.terms, scored.scores, exact, index.term_code, self._imported, index.codes.leaf, *self._tables,
+            query.ids, query.weights, query.total, query.flags, query.attributes, self._groups,
+            index.forward_indptr, index.forward, index.cost, index.term_flags, index.term_attrs,
+            self._low, self._high, self._vague, self._weights.extra, vague, volunteered,
+            self._mask, self._stamp, self._serial, self._value, self._touched, self._count, self._place,
+            self._limits, *self._out,
         )  # fmt: skip
-        return value
+        self._serial += 3 * len(scored.terms)
+        return list(zip(*(column[:kept].tolist() for column in self._out), strict=True))
 
 
 def sweep(

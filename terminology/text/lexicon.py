@@ -67,6 +67,7 @@ class Lexicon:
     cues: list[Cue] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
+    aimless: set[str] = field(default_factory=set)  # words that name no problem by themselves
 
 
 def load_lexicon(source: Tables) -> Lexicon:
@@ -140,6 +141,11 @@ def _known_words(lexicon: Lexicon, rows: list[dict[str, str]], _site: bool) -> N
         lexicon.known.update(row["words"].lower().split("|"))
 
 
+def _no_problem_words(lexicon: Lexicon, rows: list[dict[str, str]], _site: bool) -> None:
+    for row in rows:
+        lexicon.aimless.update(row["words"].lower().split("|"))
+
+
 _SYSTEMS = {
     "ICD10CM": ICD10CM,
     "SCT": "http://snomed.info/sct",
@@ -158,4 +164,5 @@ _READERS = {
     "cues": _cues,
     "body-parts": _body_parts,
     "known-words": _known_words,
+    "no-problem-words": _no_problem_words,
 }

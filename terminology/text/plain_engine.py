@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from terminology.decision import Candidate, CodingDecision, Kind
-from terminology.text.answers import abstention, evidence
+from terminology.text.answers import abstention
 from terminology.text.coder import Engine
 from terminology.text.index import canonical_key
 from terminology.text.normalise import fold, raw_tokens
@@ -34,7 +34,7 @@ class PlainEngine(Engine):
             return abstention(
                 text, self.kind, "nothing similar in the vocabulary", self.release, steps=ranked.steps
             )
-        probability = confidence(evidence(ranked, index), ranked.method, self.ranker.weights)
+        probability = confidence(ranked, self.ranker.evidence.of(ranked), self.ranker.weights)
         if canonical_key(ranked.tokens) not in index.canonical and ranked.covered < _MIN_COVERED:
             probability = min(probability, 0.2)
         found = tuple(

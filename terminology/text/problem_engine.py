@@ -133,7 +133,9 @@ class ProblemEngine(Engine):
             elif target in codes.number:
                 first = ranked.leaves[0]
                 leaf = Leaf(codes.number[target], first.score, first.term, -1)
-                ranked = replace(ranked, leaves=(leaf, *(x for x in ranked.leaves if x.code != leaf.code)))
+                rest = (x for x in ranked.leaves if x.code != leaf.code)
+                method = "history" if ranked.query is None else ranked.method
+                ranked = replace(ranked, leaves=(leaf, *rest), method=method)
                 steps = (*steps, f"{mention.cue}: {found} -> {target}")
         return self.answers.decision(text, span, assertion, ranked, steps)
 
@@ -164,7 +166,7 @@ class ProblemEngine(Engine):
         rest = (replace(x, score=min(x.score, top - 0.01)) for x in ranked.leaves if x.code not in seen)
         both = sorted((*lowered, *rest), key=lambda x: (-x.score, x.code))
         steps = (*head.steps, f"first part decides: {' '.join(t for t, _, _ in tokens[:cut])}")
-        return replace(head, leaves=tuple(both[:10]), method="retrieval", steps=steps)
+        return replace(head, leaves=tuple(both[:10]), method="retrieval", steps=steps, price=price)
 
     def _sayable(self, term: int) -> bool:
         """Whether the words of `term` alone decide: a billable code, and no merely imported synonym."""

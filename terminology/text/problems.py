@@ -5,18 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from terminology.text.candidates import Query, Scored, resolve, retrieve
+from terminology.text.evidence import Evidence
 from terminology.text.index import SOURCES, PhraseIndex, canonical_key
 from terminology.text.qualifiers import Qualifiers
 from terminology.text.rank import Weights
-from terminology.text.rules import Headings, Leaf, better_sibling, default_child
-from terminology.text.shorthand import Reading, Shorthand
+from terminology.text.rules import (
+    CHILD_COST,
+    KNEE,
+    VAGUE,
+    VOLUNTEERED,
+    Headings,
+    Leaf,
+    better_sibling,
+    default_child,
+)
+from terminology.text.shorthand import SPINE, Reading, Shorthand
 from terminology.text.spelling import Speller
 from terminology.text.words import BOUNDARIES, Canon, joined
+
+if TYPE_CHECKING:
+    from terminology.text.kernel import Kernel
 
 Token = tuple[str, int, int]
 _TOP = 24  # terms that are expanded to billable codes
@@ -31,7 +45,6 @@ _FAR = 0.45  # a term so far behind the best is not looked at
 _BROADER_COST = 0.06
 _IMPORT = SOURCES.index("import")  # terms of derived tables and imported releases: near, not equal
 _OTHER_SENSE = 0.15  # how far behind the first answer that of another sense may stand at best
-_CHEAP = 0.12  # what a token may cost and yet not count as a word of a name
 _NEAR = 0.3  # how far behind the best a hit may be and still be refined
 _WORTH = 0.35  # a weaker hit is not refined
 
@@ -47,9 +60,10 @@ class Ranked:
     repaired: float
     tokens: tuple[str, ...]
     steps: tuple[str, ...]
-    headed: bool = True  # some word of it can be a problem's name by itself ("pain", not "bile" or "duct")
-    head_missing: bool = False  # the best term has such a word, and nobody said it
-    extra: float = 0.0  # what the words of the best term cost that nobody said
+    query: Query | None = None  # None for an exact text
+    hits: Scored | None = None  # the terms that were looked at
+    price: float = 0.0  # by how much the scores were lowered, as only the first part of the phrase decides
+    level: bool = False  # a level of the spine was read as its region
 
 
 class Ranker:
@@ -62,30 +76,26 @@ class Ranker:
         self.index, self.canon, self.shorthand = index, canon, shorthand
         self.qualifiers, self.speller, self.weights = qualifiers, speller, weights
         self.headings = Headings(index)
+        self.kernel: Kernel | None = None  # set where batches are coded
         self.parts: dict[str, str] = {}
         self.words: frozenset[str] = (
             frozenset()
         )  # correctly spelled, though the vocabulary does not have them
         self.encoder: Encoder | None = None
-        self._standing: npt.NDArray[np.bool_] | None = None
-
-    @property
-    def standing(self) -> npt.NDArray[np.bool_]:
-        """(V,) tokens that are a term by themselves, but for words that cost next to nothing."""
-        if self._standing is None:
-            self._standing = standing_tokens(self.index)
-        return self._standing
+        self.evidence = Evidence(index)
 
     def for_batches(self) -> Ranker:
         """A ranker of its own for one batch at a time: compiled where numba is there, else this one."""
         from terminology.text.kernel import Kernel
 
         other = copy(self)
-        other.headings = Headings(self.index)
+        limits = (_FAR, _WORTH, _NEAR, _JUST_BELOW, CHILD_COST, KNEE)
         try:
-            other.headings.kernel = Kernel(self.index, self.qualifiers, self.weights, other.headings.vague())
+            other.kernel = Kernel(self.index, self.qualifiers, self.weights, self.headings, limits)
         except ImportError:
             return self
+        if self.weights.trees is not None:
+            other.weights = replace(self.weights, trees=self.weights.trees.compiled(other.kernel.grown))
         return other
 
     def rank(self, original: str, tokens: Sequence[Token]) -> Ranked:
@@ -142,30 +152,23 @@ class Ranker:
         share = repaired / len(tokens)
         query = resolve(tokens, self.index, self.qualifiers)
         method = "repair" if repaired else "abbreviation" if reading.expanded else "retrieval"
-        kernel = self.headings.kernel
-        if kernel is None:
+        exact = self.index.canonical.get(canonical_key(tokens), -1)
+        if self.kernel is None:
             scored = retrieve(query, self.index, self.qualifiers, self.weights, _TOP)
+            leaves = self._leaves(scored, query, exact)
         else:
-            scored = kernel.retrieve(query, _TOP)
-        leaves = self._leaves(scored, query, self.index.canonical.get(canonical_key(tokens), -1))
+            scored = self.kernel.retrieve(query, _TOP)
+            found = self.kernel.leaves(scored, query, exact, VAGUE, VOLUNTEERED)
+            found.sort(key=lambda x: (-x[1], x[0]))
+            leaves = tuple(Leaf(*x) for x in found[:_KEEP])
         if leaves and self.index.term_source[leaves[0].term] == _IMPORT and method != "repair":
             method = "import"
         elif leaves and leaves[0].score >= 0.999 and method == "retrieval":
             method = "canonical"
         covered = float(scored.covered[0]) if len(scored.covered) else 0.0
-        return Ranked(
-            leaves, method, covered, reading.prior, share, tokens, steps, *self._heads(query, leaves)
-        )
-
-    def _heads(self, query: Query, leaves: tuple[Leaf, ...]) -> tuple[bool, bool, float]:
-        """(headed, head_missing, extra) of the best answer."""
-        headed = bool(self.standing[query.ids].any())
-        if not leaves:
-            return headed, False, 0.0
-        asked = set(query.ids.tolist())
-        unasked = [t for t in self.index.tokens_of(leaves[0].term).tolist() if t not in asked]
-        missing = any(self.standing[t] for t in unasked)
-        return headed, missing, float(sum(self.index.cost[t] for t in unasked))
+        return Ranked(leaves, method, covered, reading.prior, share, tokens, steps, query, scored,
+            level=any(map(SPINE.fullmatch, reading.expanded)),
+        )  # fmt: skip
 
     def _spelled(self, reading: Reading) -> tuple[list[str], int, tuple[str, ...]]:
         """Words with unknown ones repaired; the number of repairs; what was repaired."""
@@ -215,18 +218,6 @@ class Ranker:
             if leaf.code not in best or best[leaf.code].score < leaf.score:
                 best[leaf.code] = leaf
         return tuple(sorted(best.values(), key=lambda x: (-x.score, x.code))[:_KEEP])
-
-
-def standing_tokens(index: PhraseIndex) -> npt.NDArray[np.bool_]:
-    """(V,) True for tokens that alone name a code (of the chapters A to T), as "pneumonia" does and "lobe" does not."""
-    costly = index.cost[index.forward] >= _CHEAP
-    owner = np.repeat(np.arange(len(index.term_code)), np.diff(index.forward_indptr))
-    alone = np.bincount(owner[costly], minlength=len(index.term_code)) == 1
-    status = np.array([code[:1] in "UVWXYZ" for code in index.codes.code], bool)
-    alone &= ~status[index.term_code] & (index.term_source != _IMPORT)
-    found = np.zeros(len(index.vocabulary), bool)
-    found[index.forward[costly & alone[owner]]] = True
-    return found
 
 
 def without_measures(tokens: Sequence[Token]) -> Sequence[Token]:

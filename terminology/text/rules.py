@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +19,7 @@ from terminology.text.lexicon import CodeRule
 from terminology.text.qualifiers import Qualifiers
 from terminology.text.rank import Weights
 
-if TYPE_CHECKING:
-    from terminology.text.kernel import Kernel
-
+_SHOWN = 40  # leaves of a heading among which others are offered
 _MANY = 250  # leaves of a category that are looked through for a better one
 # Titles of codes that stand for "not said": a sibling that says what the phrase says is better.
 _OPEN = ("unspecified", "not specified")
@@ -32,10 +29,10 @@ _OPEN_NEAR = (
     "without",
     "not intractable",
 )  # among its next of kin only
-_KNEE = 0.97
-_VAGUE = 0.015  # "unspecified" before "other specified", when all else is equal
-_VOLUNTEERED = 0.08  # "bilateral" when no side was said: the child for an unspecified side is meant
-_CHILD_COST = 0.01  # a default child stands just behind a direct hit
+KNEE = 0.97
+VAGUE = 0.015  # "unspecified" before "other specified", when all else is equal
+VOLUNTEERED = 0.08  # "bilateral" when no side was said: the child for an unspecified side is meant
+CHILD_COST = 0.01  # a default child stands just behind a direct hit
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +53,8 @@ class Headings:
         self._leaves = np.flatnonzero(index.codes.leaf).astype(np.int32)
         self._vague: npt.NDArray[np.bool_] | None = None
         self._below: dict[int, Ints] = {}
+        self._kin: dict[int, tuple[list[int], list[int]]] = {}
         self._wider: dict[int, tuple[int, ...]] = {}
-        self.kernel: Kernel | None = None  # set where batches are coded
 
     def vague(self) -> npt.NDArray[np.bool_]:
         """(T,) True for terms that say "unspecified"."""
@@ -75,6 +72,16 @@ class Headings:
             known = self._below[code] = self._leaves[first:stop]
         return known
 
+    def kin(self, heading: int) -> tuple[list[int], list[int]]:
+        """Leaves below `heading` (the first ones where they are many): the unspecified and other ones, and the rest."""
+        known = self._kin.get(heading)
+        if known is None:
+            display = self._index.codes.display
+            leaves = self.leaves(heading)[:_SHOWN].tolist()
+            open_ = [n for n in leaves if display[n].lower().startswith(("unspec", "other"))]
+            known = self._kin[heading] = (open_, [n for n in leaves if n not in open_])
+        return known
+
     def better(self, code: int) -> tuple[int, ...]:
         """Headings among whose leaves one may say more than leaf `code`, which leaves something unsaid; else ()."""
         known = self._wider.get(code)
@@ -89,6 +96,19 @@ class Headings:
             known = self._wider[code] = tuple(found)
         return known
 
+    def tables(self) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+        """(leaves in tree order; for every code the first of its leaves and the one after the last; its two headings of
+        `better`, -1 for none), for the compiled loops. The title of a code is the term of its number."""
+        codes = self._index.codes
+        numbers = np.arange(len(codes.code))
+        first = np.searchsorted(self._leaves, numbers).astype(np.int32)
+        last = np.searchsorted(self._leaves, codes.last + 1).astype(np.int32)
+        wider = np.full((2, len(codes.code)), -1, np.int32)
+        for code in self._leaves.tolist():
+            for place, heading in enumerate(self.better(code)):
+                wider[place, code] = heading
+        return self._leaves, first, last, wider[0], wider[1]
+
 
 def default_child(
     heading: int, term: int, base: float, headings: Headings, scored: Scored, query: Query,
@@ -99,7 +119,7 @@ def default_child(
     titles = index.codes.title[leaves]
     value = child_scores(titles, heading, term, headings, scored, query, index, qualifiers, weights)
     best = int(np.argmax(value))
-    return Leaf(int(leaves[best]), capped(base + float(value[best])) - _CHILD_COST, term, heading)
+    return Leaf(int(leaves[best]), capped(base + float(value[best])) - CHILD_COST, term, heading)
 
 
 def child_scores(
@@ -107,9 +127,6 @@ def child_scores(
     index: PhraseIndex, qualifiers: Qualifiers, weights: Weights,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:  # fmt: skip
     """What each title adds to or takes from its heading's score: words asked for, unasked ones, contradictions."""
-    if headings.kernel is not None:
-        own = int(index.codes.title[heading])
-        return headings.kernel.child_scores(titles, own, term, query, _VAGUE, _VOLUNTEERED)
     new = scored.mask[titles] & ~scored.mask[term]
     gained = sums(new, query.weights) / max(query.total, 1e-6)
     own_title = int(index.codes.title[heading])
@@ -125,8 +142,8 @@ def child_scores(
     )
     attributes = index.term_attrs[titles] & ~index.term_attrs[own_title]
     value -= 2.0 * qualifiers.contradicted(attributes, query.attributes)
-    value += _VAGUE * headings.vague()[titles]
-    value -= _VOLUNTEERED * qualifiers.volunteered(attributes, query.attributes)
+    value += VAGUE * headings.vague()[titles]
+    value -= VOLUNTEERED * qualifiers.volunteered(attributes, query.attributes)
     return np.asarray(value, np.float32)
 
 
@@ -149,10 +166,10 @@ def better_sibling(
         own = float(value[int(np.searchsorted(leaves, leaf.code))])
         best = int(np.argmax(value))
         new = int(scored.mask[titles[best]]) & ~int(scored.mask[leaf.term])
-        if new and float(value[best]) > own + _CHILD_COST and int(leaves[best]) != leaf.code:
+        if new and float(value[best]) > own + CHILD_COST and int(leaves[best]) != leaf.code:
             return Leaf(
                 int(leaves[best]),
-                capped(leaf.score + float(value[best]) - own) - _CHILD_COST,
+                capped(leaf.score + float(value[best]) - own) - CHILD_COST,
                 leaf.term,
                 heading,
             )
@@ -161,7 +178,7 @@ def better_sibling(
 
 def capped(score: float) -> float:
     """At most 1, without making equal what is not: above .97 the scale is drawn together."""
-    return score if score <= _KNEE else _KNEE + (1.0 - _KNEE) * (1.0 - math.exp((_KNEE - score) / 0.1))
+    return score if score <= KNEE else KNEE + (1.0 - KNEE) * (1.0 - math.exp((KNEE - score) / 0.1))
 
 
 class CodeRules:

@@ -35,6 +35,7 @@ class Speller:
         self.known = frozenset(words)
         self._memo: dict[str, tuple[Repair, ...]] = {}
         self._words: list[str] = []
+        self._begin: dict[str, npt.NDArray[np.int64]] = {}
         self._sorted: list[str] = []
 
     def _prepare(self) -> None:
@@ -45,6 +46,8 @@ class Speller:
         self._length = np.array([len(w) for w in words], np.int16)
         self._letters = np.array([_signature(w) for w in words], np.uint64)
         self._count = dict(zip(words, self._frequency.tolist(), strict=True))
+        first = np.array([ord(w[0]) for w in words], np.int32)
+        self._begin = {chr(letter): np.flatnonzero(first == letter) for letter in np.unique(first).tolist()}
         self._sorted = sorted(words)
         self._words = words
 
@@ -82,10 +85,15 @@ class Speller:
         if size < MIN_LENGTH - 1 or size > 40 or not word.isalpha() or not self._words:
             return ()
         edits = 1 if size < _TWO_EDITS_FROM else 2 if size < _THREE_EDITS_FROM else 3
-        near = np.bitwise_count(self._letters ^ np.uint64(_signature(word))) <= 2 * edits
-        near &= np.abs(self._length - size) <= edits
+        # Only words with the same first letter, or with the first two letters in the other order (see _other_word).
+        some = [self._begin[letter] for letter in sorted({word[0], word[1]}) if letter in self._begin]
+        if not some:
+            return ()
+        among = np.concatenate(some)
+        near = np.bitwise_count(self._letters[among] ^ np.uint64(_signature(word))) <= 2 * edits
+        near &= np.abs(self._length[among] - size) <= edits
         found: list[tuple[float, str, int]] = []
-        for number in np.flatnonzero(near).tolist():
+        for number in among[near].tolist():
             other = self._words[number]
             distance = int(OSA.distance(word, other, score_cutoff=edits))
             if (

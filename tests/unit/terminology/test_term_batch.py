@@ -10,6 +10,7 @@ from terminology.text import coder as coder_module
 from terminology.text.candidates import resolve, retrieve
 from terminology.text.kernel import SWITCH, compiled
 from terminology.text.problem_engine import ProblemEngine
+from terminology.text.rules import VAGUE, VOLUNTEERED
 
 PHRASES = [
     "T2DM w/ CKD 3b", "R knee OA", "chronic systolic heart failure", "left femoral neck fracture", "lung ca RUL",
@@ -27,7 +28,8 @@ def test_a_batch_answers_as_one_by_one(coder: TextCoder, monkeypatch: pytest.Mon
     for text, decision in zip(texts, many, strict=True):
         alone = engine.code(text)
         assert [c.code for c in decision.chosen] == [c.code for c in alone.chosen], text
-        assert decision.confidence == pytest.approx(alone.confidence, abs=1e-3), text
+        assert decision.candidates == alone.candidates, text
+        assert decision.confidence == pytest.approx(alone.confidence, abs=1e-6), text
         assert decision.assertion == alone.assertion
 
 
@@ -46,7 +48,7 @@ def test_machine_code_scores_as_numpy(coder: TextCoder) -> None:
     engine = coder.engine("problem")
     assert isinstance(engine, ProblemEngine)
     ranker = engine.ranker
-    kernel = ranker.for_batches().headings.kernel
+    kernel = ranker.for_batches().kernel
     if kernel is None:
         pytest.skip("numba is not installed")
     for phrase in (
@@ -60,3 +62,8 @@ def test_machine_code_scores_as_numpy(coder: TextCoder) -> None:
         two = kernel.retrieve(query, 24)
         np.testing.assert_allclose(two.scores, one.scores[: len(two.scores)], atol=2e-6)
         np.testing.assert_array_equal(two.terms[:5], one.terms[:5])
+        found = kernel.leaves(two, query, -1, VAGUE, VOLUNTEERED)
+        found.sort(key=lambda leaf: (-leaf[1], leaf[0]))
+        leaves = ranker._leaves(one, query, -1)
+        assert [(x.code, x.term, x.heading) for x in leaves] == [(c, t, h) for c, _, t, h in found][:10]
+        np.testing.assert_allclose([x.score for x in leaves], [s for _, s, _, _ in found][:10], atol=1e-6)
