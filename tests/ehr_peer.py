@@ -59,6 +59,7 @@ class Quirks:
     token_origin: str = ""
     check_scope: bool = True
     post_only: bool = False
+    style: dict[str, str] | None = None
 
 
 @dataclass
@@ -132,6 +133,7 @@ class Ehr:
             "/authorize": self._authorize,
             "/token": self._token,
             "/revoke": self._revoke,
+            "/smart-style.json": lambda _request: _json(self.quirks.style or {}),
         }
         if path in routes:
             response = routes[path](request)
@@ -335,6 +337,8 @@ class Ehr:
             "scope": scope if scope is not None else asked,
         }
         answer: dict[str, Any] = {"access_token": token, **q.extra}
+        if q.style is not None:
+            answer["smart_style_url"] = f"{self.origin}/smart-style.json"
         if q.token_type is not None:
             answer["token_type"] = q.token_type
         if not q.no_expiry:

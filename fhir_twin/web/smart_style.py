@@ -6,6 +6,8 @@ import re
 
 import orjson
 
+from fhir_twin.web.smart_contrast import legible
+
 _COLOR = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})\Z")
 _SIZE = re.compile(r"\d{1,3}(?:\.\d{1,2})?(?:px|rem|em|pt)\Z")
 COLORS = (
@@ -20,7 +22,7 @@ SIZES = ("dim_border_radius", "dim_font_size", "dim_spacing_size")
 
 
 def read_style(body: bytes) -> dict[str, str]:
-    """The known names with a plain colour or length; everything else is left out."""
+    """The known names with a plain colour or length that can be read on our page; everything else is left out."""
     try:
         value = orjson.loads(body[:20_000])
     except orjson.JSONDecodeError:
@@ -33,4 +35,4 @@ def read_style(body: bytes) -> dict[str, str]:
             text = value.get(name)
             if isinstance(text, str) and pattern.match(text.strip()):
                 found[name] = text.strip()
-    return found
+    return legible(found)

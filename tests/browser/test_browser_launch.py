@@ -96,6 +96,27 @@ def test_a_login_request_by_post(
             assert peer.faults == []
 
 
+def test_the_ehrs_colours_are_taken_and_can_be_read(
+    tmp_path: Path, all_knowledge: Knowledge, browser: Chromium
+) -> None:
+    """SL-12, A16: the specification's own example has a highlight too light for words (WCAG 1.4.3)."""
+    style = {"color_background": "#edeae3", "color_highlight": "#69b5ce", "color_text": "#303030"}
+    with ehr(quirks=Quirks(style=style)) as peer:
+        peer.load(load_bundles()[0])
+        with framed_twin(tmp_path, all_knowledge, peer, "") as base:
+            browser.open(f"{base}/launch?iss={quote(peer.base)}&launch={peer.launch(PATIENT)}")
+            browser.wait(lambda: browser.all("#glance"), "no page")
+            assert (
+                browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(237, 234, 227)"
+            )
+            taken = browser.run(
+                "return getComputedStyle(document.documentElement).getPropertyValue('--accent')"
+            )
+            assert taken not in ("#0a5ea8", "#69b5ce")
+            browser.drop("main > section:not(#glance)")
+            assert browser.axe() == []
+
+
 def test_nobody_else_may_frame_it(
     tmp_path: Path, all_knowledge: Knowledge, stocked: Ehr, browser: Chromium
 ) -> None:
