@@ -34,6 +34,7 @@ from fhir_twin.recommendation.sequence import confirmed_first, sequence
 from fhir_twin.recommendation.standing import Field, standing
 from fhir_twin.recommendation.tumour import aspirates
 from fhir_twin.recommendation.unmeasured import unmeasured
+from fhir_twin.recommendation.unread import warned
 from fhir_twin.recommendation.wishes import giving_way
 
 
@@ -93,7 +94,7 @@ def _plan(empty: Plan, case: Case) -> Plan:
     proposals += chosen
     rest = unmeasured(tuple(proposals), questions, bool(safety_only), case)
     proposals += rest.proposals
-    proposals = list(confirmed_first(proposals, case))
+    proposals = list(warned(confirmed_first(proposals, case), case))
     differing = () if safety_only else disagreements(tuple(proposals), case)
     said = tuple(text for text in (rest.left_out, lapsed(proposals, case)) if text)
     return replace(

@@ -90,6 +90,11 @@ def test_a_part_that_is_not_permitted_is_named(browser: Chromium, odd: Any) -> N
     assert "Medication orders" in told
     assert "not permitted" in told
     assert "Record incomplete" in browser.text(".banner")
+    assert "No medicine below was checked against what is missing" in told
+    assert "Not checked, or not wholly, against allergies and what is taken already" in browser.text(
+        "#p-statin"
+    )
+    assert "Not checked" not in browser.text("#p-dash-diet")
     browser.drop("main > section:not(#glance)")
     assert browser.axe("#glance") == []
     browser.is_clean("partial")
