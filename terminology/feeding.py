@@ -51,6 +51,14 @@ def fed_releases(folder: Path | None) -> list[Path]:
     return [p for p in sorted(folder.glob("*.sqlite")) if not p.name.startswith("icd-10-cm-")]
 
 
+def fed_labels(folder: Path | None) -> list[str]:
+    """Names and versions of the releases that a coder is fed from."""
+    from terminology.library import release_of
+
+    found = (release_of(path) for path in fed_releases(folder))
+    return [release.label for release in found if release is not None]
+
+
 def release_key(folder: Path | None) -> bytes:
     """What identifies them: names hold checksums. Empty when there are none."""
     return "\n".join(p.name for p in fed_releases(folder)).encode()

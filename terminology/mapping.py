@@ -29,7 +29,8 @@ _CONCEPT = pattern("map-rule-concept", r"IFA (\d{6,18}) \|[^|]{1,255}\|")
 class Match:
     """One match of a map; equivalence as in R4 ("wider": the target is wider than the source).
 
-    `unsafe` marks a reversed map. `products` are (system, code, display) that belong to the match."""
+    `unsafe` marks a reversed map. `products` are (system, code, display) that belong to the match. `release`: name and
+    version of the release that the map came with."""
 
     map_url: str
     system: str
@@ -42,6 +43,7 @@ class Match:
     advice: str = ""
     unsafe: bool = False
     products: tuple[tuple[str, str, str], ...] = ()
+    release: str = ""
 
 
 @dataclass(frozen=True, slots=True)

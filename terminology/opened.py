@@ -66,8 +66,16 @@ def open_file(path: Path) -> Opened | None:
 
 
 def matches_in(
-    db: sqlite3.Connection, system: str, code: str, target_system: str, map_url: str, *, reverse: bool
+    db: sqlite3.Connection,
+    system: str,
+    code: str,
+    target_system: str,
+    map_url: str,
+    *,
+    reverse: bool,
+    release: str = "",
 ) -> Iterator[Match]:
+    """Rows of the map table of one release file; `release` names it in the matches."""
     near, far = ("target", "source") if reverse else ("source", "target")
     statement = (
         f"select map_url, {far}_system, {far}, equivalence, grp, priority, rule, advice from map "  # noqa: S608
@@ -77,5 +85,15 @@ def matches_in(
     for row in db.execute(statement, (code, system, target_system, target_system, map_url, map_url)):
         equivalence = REVERSED.get(row[3], row[3]) if reverse else row[3]
         yield Match(
-            row[0], row[1], row[2], "", equivalence, row[4], row[5], row[6] or "", row[7] or "", reverse
+            row[0],
+            row[1],
+            row[2],
+            "",
+            equivalence,
+            row[4],
+            row[5],
+            row[6] or "",
+            row[7] or "",
+            reverse,
+            release=release,
         )

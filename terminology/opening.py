@@ -11,7 +11,7 @@ import numpy as np
 
 from terminology import build
 from terminology.decision import Kind
-from terminology.feeding import SOURCE, ReleaseLinks, phrases, release_key, save_links
+from terminology.feeding import SOURCE, ReleaseLinks, fed_labels, phrases, release_key, save_links
 from terminology.importers import icd10cm
 from terminology.importers.rows import LOINC, SNOMED, ConceptRow
 from terminology.text.answers import Answers
@@ -74,7 +74,8 @@ def open_coder(
         build.forget(cache, name)
         folder = build.ensure(cache, name, make)
         index = load_index(folder)
-    return wire(index, lexicon, starter, source, folder, f"ICD-10-CM {path.stem}", encoder)
+    release = "; ".join((f"ICD-10-CM {path.stem}", *fed_labels(releases)))
+    return wire(index, lexicon, starter, source, folder, release, encoder)
 
 
 def _ingredients(source: Source) -> Iterator[bytes]:

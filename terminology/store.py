@@ -219,7 +219,13 @@ class Terminology:
             match
             for file in self._files
             for match in matches_in(
-                file.db, asked.url, asked.code, asked.target_system, asked.map_url, reverse=asked.reverse
+                file.db,
+                asked.url,
+                asked.code,
+                asked.target_system,
+                asked.map_url,
+                reverse=asked.reverse,
+                release=file.release.label,
             )
         )
 

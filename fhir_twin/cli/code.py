@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.means:
         return _correct(arguments, settings, coder)
     if arguments.tsv:
-        print("text\tassertion\tsystem\tcode\tdisplay\tconfidence\tmethod\treason")
+        print("text\tassertion\tsystem\tcode\tdisplay\tconfidence\tmethod\treason\trelease")
     for text in _texts(arguments):
         for decision in coder.code_all(text, arguments.kind):
             if arguments.json:
@@ -101,9 +101,10 @@ def _texts(arguments: argparse.Namespace) -> Iterator[str]:
 def _tsv(d: CodingDecision) -> Iterator[str]:
     words = " ".join(d.text[slice(*d.span)].split())
     for c in d.chosen:
-        yield f"{words}\t{d.assertion}\t{c.system}\t{c.code}\t{c.display}\t{c.confidence:.3f}\t{d.method}\t"
+        code = f"{c.system}\t{c.code}\t{c.display}\t{c.confidence:.3f}"
+        yield f"{words}\t{d.assertion}\t{code}\t{d.method}\t\t{d.release}"
     if d.abstained:
-        yield f"{words}\t{d.assertion}\t\t\t\t{d.confidence:.3f}\t{d.method}\t{d.reason}"
+        yield f"{words}\t{d.assertion}\t\t\t\t{d.confidence:.3f}\t{d.method}\t{d.reason}\t{d.release}"
 
 
 def _words(d: CodingDecision) -> Iterator[str]:
@@ -119,3 +120,5 @@ def _words(d: CodingDecision) -> Iterator[str]:
         yield f"     {c.confidence:.2f} {c.code:<10} {c.display}" + (f"  [{c.matched}]" if c.matched else "")
     for step in d.steps:
         yield f"     . {step}"
+    if d.release:
+        yield f"     release {d.release}"

@@ -15,6 +15,7 @@ from fhir_twin.model.codes import ICD9CM, ICD10CM, SNOMED, Concept
 from terminology.decision import Assertion, CodingDecision
 from terminology.mapping import Person
 
+STARTER_MAP = "checked starter map (concept-maps/starter-problems.tsv)"  # its version is the knowledge's
 EDITION = 0.9  # confidence in a group by a code of another ICD-10 edition
 PREGNANCY_DAYS = 300  # 42 weeks and a few days: a pregnancy on a problem list that began before is over
 PREGNANCY_MONTHS = 10  # the same for a year in the text ("gestational diabetes 2010")
@@ -50,6 +51,7 @@ class Meaning:
     assertion: Assertion
     confidence: float
     from_text: bool
+    release: str = ""
 
 
 class ProblemCoder:
@@ -62,7 +64,9 @@ class ProblemCoder:
     def code(self, problem: Problem, as_of: datetime) -> tuple[CodedProblem, ...]:
         """At least one CodedProblem, also for what could not be understood (with no group)."""
         return tuple(
-            CodedProblem(problem, m.icd10cm, m.snomed, m.groups, m.assertion, m.confidence, m.from_text)
+            CodedProblem(
+                problem, m.icd10cm, m.snomed, m.groups, m.assertion, m.confidence, m.from_text, m.release
+            )
             for m in (
                 self._pregnancy(m, problem, as_of)
                 for m in self.meanings(problem.concept, problem.source, self._person(problem, as_of))
@@ -84,20 +88,24 @@ class ProblemCoder:
         desk, maps = self.desk, self.desk.maps
         snomed = tuple(dict.fromkeys(concept.codes(SNOMED)))
         mapped = tuple(code for s in snomed if (code := maps.problems.icd10cm(s)))
+        release = STARTER_MAP
         if not mapped and not icd10cm_codes(concept) and maps.released is not None:
             found = maps.released.read(snomed, concept.codes(ICD9CM), person)
             snomed = tuple(dict.fromkeys((*snomed, *found.current)))
-            mapped = tuple(code for s in snomed if (code := maps.problems.icd10cm(s))) or found.icd10cm
+            mapped = tuple(code for s in snomed if (code := maps.problems.icd10cm(s)))
+            if not mapped:
+                mapped, release = found.icd10cm, "; ".join(found.releases)
             for said, words in (
                 (bool(found.current), FOLLOWED), (found.choices, CHOICES), (found.undecided, CONDITION),
                 (found.old, OLD_ICD),
             ):  # fmt: skip
                 if said:
                     desk.note("information", "business-rule", words, source)
-        icd = icd10cm_codes(concept) or tuple(dict.fromkeys(mapped))
+        own = icd10cm_codes(concept)
+        icd = own or tuple(dict.fromkeys(mapped))
         known = any(s in maps.problems.by_snomed or maps.groups.knows_snomed(s) for s in snomed)
         if icd or known:
-            return (self._from_codes(concept, icd, snomed, source),)
+            return (self._from_codes(concept, icd, snomed, source, release if mapped and not own else ""),)
         shared = maps.groups.of(icd10_codes(concept), ())
         if shared:
             desk.note("information", "code-invalid", OTHER_ICD10, source)
@@ -110,10 +118,10 @@ class ProblemCoder:
         return self._from_text(concept, snomed, source)
 
     def _from_codes(
-        self, concept: Concept, icd: tuple[str, ...], snomed: tuple[str, ...], source: str
+        self, concept: Concept, icd: tuple[str, ...], snomed: tuple[str, ...], source: str, release: str
     ) -> Meaning:
         groups = self.desk.maps.groups.of(icd, snomed, _all_words(concept))
-        coded = Meaning(icd, snomed, groups, _in_time("present", icd), 1.0, False)
+        coded = Meaning(icd, snomed, groups, _in_time("present", icd), 1.0, False, release)
         return self._against_words(coded, concept, source)
 
     def _against_words(self, coded: Meaning, concept: Concept, source: str) -> Meaning:
@@ -166,8 +174,10 @@ class ProblemCoder:
         maps = self.desk.maps
         icd = tuple(dict.fromkeys(c.code for c in decision.chosen if c.system == ICD10CM))
         snomed = tuple(dict.fromkeys(c.code for c in decision.chosen if c.system == SNOMED))
+        release = decision.release
         if not icd:
             icd = tuple(dict.fromkeys(m for s in snomed if (m := maps.problems.icd10cm(s))))
+            release = f"{release}; {STARTER_MAP}"
         start, end = decision.span
         words, assertion, groups = decision.text[start:end], decision.assertion, maps.groups.of(icd, snomed)
         confidence = self._confidence(decision, words, icd)
@@ -175,7 +185,7 @@ class ProblemCoder:
             assertion = "possible" if confidence < maps.accept_from else _in_time(assertion, icd)
         if assertion in ("present", "historical") and not decision.abstained:
             groups |= maps.groups.of((), (), words) | self._groups_of_the_past(words)
-        return Meaning(icd, snomed, groups, assertion, confidence, True)
+        return Meaning(icd, snomed, groups, assertion, confidence, True, release if icd else "")
 
     def _confidence(self, decision: CodingDecision, words: str, icd: tuple[str, ...]) -> float:
         """The coder's; but words that are a name of the checked map, coded as the map does, are no guess."""

@@ -31,13 +31,15 @@ class Releases(Protocol):
 @dataclass(frozen=True, slots=True)
 class Found:
     """icd10cm: by the release's map. current: successors of inactive concepts. undecided: a condition of the map that
-    the chart does not settle. choices: successors of which none may be taken by itself."""
+    the chart does not settle. choices: successors of which none may be taken by itself. releases: names and versions of
+    those that the codes came from."""
 
     icd10cm: tuple[str, ...] = ()
     current: tuple[str, ...] = ()
     undecided: bool = False
     choices: bool = False
     old: bool = False  # an ICD-9-CM code was mapped
+    releases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class ReleasedMaps:
         codes: dict[str, None] = {}
         current: dict[str, None] = {}
         undecided = choices = False
+        used: dict[str, None] = {}
         for code in snomed:
             successors = self.releases.successors(SNOMED, code)
             sure = [c for how, c in successors if how in _FOLLOWED]
@@ -57,11 +60,18 @@ class ReleasedMaps:
             meant = sure[0] if len(sure) == 1 else code
             if meant != code:
                 current[meant] = None
-            choice = choose(self._rows(meant), person)
+            rows = self._rows(meant)
+            choice = choose(rows, person)
             undecided = undecided or bool(choice.conditions)
             codes.update(dict.fromkeys(choice.codes))
-        old = {} if codes else dict.fromkeys(c for code in icd9cm for c in self._from_icd9(code))
-        return Found(tuple(codes) or tuple(old), tuple(current), undecided and not codes, choices, bool(old))
+            used.update(dict.fromkeys(_release(m) for m in rows if m.code in choice.codes))
+        old: dict[str, None] = {}
+        for code in () if codes else icd9cm:
+            given, releases = self._from_icd9(code)
+            old.update(dict.fromkeys(given))
+            used.update(dict.fromkeys(releases))
+        undecided = undecided and not codes
+        return Found(tuple(codes) or tuple(old), tuple(current), undecided, choices, bool(old), tuple(used))
 
     def _rows(self, snomed: str) -> list[Match]:
         """Of several maps to ICD-10-CM the extended map, whose rows have rules."""
@@ -70,14 +80,19 @@ class ReleasedMaps:
         urls = {m.map_url for m in ruled}
         return ruled if len(urls) <= 1 else [m for m in ruled if m.map_url == max(urls)]
 
-    def _from_icd9(self, code: str) -> tuple[str, ...]:
-        """One code, or the heading that all choices share; a combination is given whole."""
+    def _from_icd9(self, code: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """(codes, releases): one code, or the heading that all choices share; a combination is given whole."""
         found = self.releases.translate(ICD9CM, dotted(code, ICD9CM), ICD10CM)
         rows = [m for m in found if m.code and m.equivalence not in ("unmatched", "disjoint")]
+        releases = tuple(dict.fromkeys(_release(m) for m in rows))
         if any("combination" in m.advice for m in rows):
-            return tuple(dict.fromkeys(m.code for m in rows if m.group == 1))
+            return tuple(dict.fromkeys(m.code for m in rows if m.group == 1)), releases
         heading = shared_heading(m.code for m in rows)
-        return (heading,) if heading else ()
+        return ((heading,), releases) if heading else ((), ())
+
+
+def _release(match: Match) -> str:
+    return match.release or match.map_url
 
 
 def person_of(patient: PatientRecord, problem: Problem, as_of: datetime) -> Person:

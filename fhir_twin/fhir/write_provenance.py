@@ -63,9 +63,19 @@ def _inputs(plan: Plan) -> list[Json]:
 
 
 def _knowledge(plan: Plan) -> list[Json]:
-    """The knowledge and the model are what the plan was derived from (PV-3)."""
+    """The knowledge and the model are what the plan was derived from (PV-3), and the releases that coded it."""
     facts = (("knowledge", plan.knowledge_version), ("model", plan.model_version))
-    return [
+    coded_by = [
+        {
+            "role": "derivation",
+            "what": {
+                "identifier": {"system": f"{HOME}/ids/terminology-release", "value": line(name)},
+                "display": f"coded by {line(name)}",
+            },
+        }
+        for name in plan.terminology
+    ]
+    return coded_by + [
         {
             "role": "derivation",
             "what": {

@@ -28,7 +28,8 @@ class SourcedDecision:
 class CodedProblem:
     """groups: keys of mappings/conditions. `assertion` "present" only counts as the patient's own problem;
     "historical" means over; "absent", "possible", "family" and "hypothetical" are kept but never treated as true.
-    confidence: 1.0 when the resource came coded."""
+    confidence: 1.0 when the resource came coded. release: names and versions of what the ICD-10-CM codes came from (a
+    map, or the text coder's vocabulary); "" when the resource itself has them."""
 
     problem: Problem
     icd10cm: tuple[str, ...]
@@ -37,6 +38,7 @@ class CodedProblem:
     assertion: Assertion
     confidence: float
     from_text: bool
+    release: str = ""
 
     @property
     def holds(self) -> bool:
@@ -117,6 +119,13 @@ class CodedChart:
     social: SocialFacts = field(default_factory=SocialFacts)
     decisions: tuple[SourcedDecision, ...] = ()
     issues: tuple[Issue, ...] = ()
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """Names and versions of all that a code of this chart came from: maps, and the coder's vocabularies."""
+        told = [p.release for p in self.problems]
+        told += [d.decision.release for d in self.decisions if not d.decision.abstained]
+        return tuple(sorted({name for names in told for name in names.split("; ") if name}))
 
     def has(self, group: str) -> bool:
         """The patient has a condition of `group` now."""

@@ -149,7 +149,7 @@ class Prediction:
 class Plan:
     """refused: why no plan could be made ("minor", "deceased", ...), "" otherwise; then only findings, questions
     and risks may be filled. sequence: in words, what to do first, next and after that, with what the steps
-    together are expected to bring."""
+    together are expected to bring. terminology: names and versions of the releases and maps by which it was coded."""
 
     subject: str
     as_of: datetime
@@ -172,3 +172,4 @@ class Plan:
     preferences: tuple[StatedPreference, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     sequence: tuple[str, ...] = ()
+    terminology: tuple[str, ...] = ()

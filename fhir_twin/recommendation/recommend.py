@@ -65,7 +65,7 @@ def recommend(
     if refused:
         return replace(empty, refused=refused, completeness=chart.completeness)
     case = make_case(coded, twin, proposals, trajectories, interventions, guidelines, safety)
-    plan = _plan(empty, case)
+    plan = replace(_plan(empty, case), terminology=coded.releases)
     return replace(plan, findings=(*plan.findings, *aspirates(coded, tumour)))
 
 

@@ -150,6 +150,7 @@ def show(
         decisions=decisions,
         record=views.record,
         coding=views.coding,
+        mapped=views.mapped,
         may_correct=can_correct(),
         goals=views.goals,
         items=choices.items(run, k, wish) if not run.plan.refused and run.trajectories else (),

@@ -27,6 +27,11 @@ class Release:
     checksum: str
     licence: str = ""
 
+    @property
+    def label(self) -> str:
+        """Name and version, as a decision that rests on it says where it came from."""
+        return self.name if not self.version or self.version in self.name else f"{self.name}, {self.version}"
+
 
 @dataclass(frozen=True, slots=True)
 class ConceptRow:

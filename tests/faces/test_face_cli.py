@@ -144,12 +144,14 @@ def test_help_is_fast_enough_to_be_asked_for() -> None:
 def test_code_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["code", "T2DM w/ CKD 3b, HTN, no hx of MI"]) == 0
     told = capsys.readouterr().out
-    assert "E11.22" in told
+    assert "E11.22" in told and "release ICD-10-CM" in told
     assert "I10" in told or "I12.9" in told
     assert main(["code", "--json", "hypertension"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[0])["chosen"]
     assert main(["code", "--tsv", "hypertension"]) == 0
-    assert "I10" in capsys.readouterr().out
+    head, first = (line.split("\t") for line in capsys.readouterr().out.splitlines()[:2])
+    assert len(head) == len(first) == 9 and first[3] == "I10"
+    assert head[-1] == "release" and first[-1].startswith("ICD-10-CM")
 
 
 def test_a_correction_is_written_to_the_sites_lexicon(

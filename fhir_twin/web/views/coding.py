@@ -37,6 +37,29 @@ class CodingRow:
     icd10cm: str
     corrected: bool
     source: str
+    release: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MappedRow:
+    """A problem that came with a code and got its ICD-10-CM codes by a map. given: (system name, code, display)."""
+
+    given: tuple[tuple[str, str, str], ...]
+    icd10cm: tuple[str, ...]
+    release: str
+    source: str
+
+
+def mapped_rows(run: Run) -> tuple[MappedRow, ...]:
+    """Each coded problem that a map gave its codes, once per code, in the order of the record."""
+    found: dict[tuple[object, ...], MappedRow] = {}
+    for coded in run.coded.problems:
+        if not coded.release or coded.from_text or not coded.icd10cm:
+            continue
+        given = tuple((system_name(c.system), c.code, c.display) for c in coded.problem.concept.codings)
+        row = MappedRow(given, coded.icd10cm, coded.release, place(coded.problem.source))
+        found.setdefault((given, coded.icd10cm), row)
+    return tuple(found.values())
 
 
 def coding_rows(run: Run) -> tuple[CodingRow, ...]:
@@ -73,6 +96,7 @@ def _row(found: SourcedDecision) -> CodingRow:
         icd10cm=next((c.code for c in decision.chosen if c.system == ICD10CM), ""),
         corrected=corrected,
         source=place(found.source),
+        release=decision.release,
     )
 
 

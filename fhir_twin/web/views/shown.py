@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fhir_twin.knowledge import Knowledge
 from fhir_twin.model.decision import Decision
 from fhir_twin.pipeline import Run
-from fhir_twin.web.views.coding import CodingRow, coding_rows
+from fhir_twin.web.views.coding import CodingRow, MappedRow, coding_rows, mapped_rows
 from fhir_twin.web.views.goals import GoalsView, goals_view
 from fhir_twin.web.views.plan import PlanView, plan_view
 from fhir_twin.web.views.record import RecordView, record_view
@@ -26,6 +26,7 @@ class Shown:
     plan: PlanView
     record: RecordView
     coding: tuple[CodingRow, ...]
+    mapped: tuple[MappedRow, ...]
     goals: GoalsView
 
     def decided(self, decisions: Mapping[str, Decision]) -> PlanView:
@@ -51,5 +52,6 @@ def shown(run: Run, k: Knowledge, past: Past) -> Shown:
         plan=plan_view(run, k),
         record=record_view(run, k),
         coding=coding_rows(run),
+        mapped=mapped_rows(run),
         goals=goals_view(run, k),
     )

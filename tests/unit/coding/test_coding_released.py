@@ -61,6 +61,14 @@ def test_the_map_and_its_conditions() -> None:
     assert MAPS.read(["8619003"], [], Person(sex="male")).icd10cm == ("N46.9",)
 
 
+def test_which_map_coded_it() -> None:
+    """A map of no release by its canonical; nothing decided, nothing named."""
+    assert MAPS.read(["59621000"], [], None).releases == ("m",) and MAPS.read(
+        [], ["401.9"], None
+    ).releases == ("m",)
+    assert MAPS.read(["8619003"], [], None).releases == () and MAPS.read([], ["999.99"], None).releases == ()
+
+
 def test_inactive_concepts() -> None:
     found = MAPS.read(["155295004"], [], None)
     assert found.icd10cm == ("I10",) and found.current == ("38341003",) and not found.choices

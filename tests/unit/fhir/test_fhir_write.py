@@ -353,6 +353,11 @@ def test_provenance() -> None:
     roles = {(e["role"], e["what"].get("display")) for e in provenance["entity"]}
     assert ("source", "Observation/ldl-1 version 1") in roles, "HP-5: the version survives in words"
     assert ("derivation", "knowledge version k-1") in roles
+    assert not [display for _, display in roles if display and "coded by" in display]
+    coded = only(written(plan(terminology=("SNOMED CT 20260301", "ICD-10-CM 2026"))), "Provenance")
+    named = [e["what"]["identifier"] for e in coded["entity"] if "coded by" in e["what"].get("display", "")]
+    assert [i["value"] for i in named] == ["SNOMED CT 20260301", "ICD-10-CM 2026"]
+    assert {i["system"].rpartition("/")[2] for i in named} == {"terminology-release"}
     assert provenance["reason"][0]["coding"][0]["code"] == "AIAST"
 
 

@@ -72,6 +72,13 @@ def test_what_is_fed(releases: Path) -> None:
     }  # broad; no heading; depends on sex
 
 
+def test_the_coder_names_what_it_learned_from(fed: TextCoder) -> None:
+    names = fed.release.split("; ")
+    assert names[0].startswith("ICD-10-CM ") and len(names) == 4
+    assert any(n.startswith("SNOMED CT 20260101 (Snapshot), http://snomed.info/sct/") for n in names)
+    assert fed.code("essential hypertension").release == fed.release
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
