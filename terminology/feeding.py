@@ -9,6 +9,7 @@ heading.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ SOURCE = "release:"  # begins the source of every synonym that comes from here
 _USED = ("equivalent", "equal", "relatedto", "wider", "inexact")
 _NOT_NAMES = ("broad", "related", "definition", "consumer", "short")
 _LINKS = "snomed-links"
+_TABULAR = re.compile(r"icd-10-cm-(?!index-)")  # names as terminology.library.file_stem makes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,10 @@ class Phrase:
 
 
 def fed_releases(folder: Path | None) -> list[Path]:
-    """The release files that a coder can be fed from (not ICD-10-CM itself, which it reads anyway)."""
+    """The release files that a coder can be fed from: not ICD-10-CM itself, which it reads anyway, but its index."""
     if folder is None or not folder.is_dir():
         return []
-    return [p for p in sorted(folder.glob("*.sqlite")) if not p.name.startswith("icd-10-cm-")]
+    return [p for p in sorted(folder.glob("*.sqlite")) if not _TABULAR.match(p.name)]
 
 
 def fed_labels(folder: Path | None) -> list[str]:

@@ -9,7 +9,7 @@ from tx import rf2_release
 
 from mappings import Source
 from terminology import TextCoder, open_coder
-from terminology.feeding import phrases, shared_heading
+from terminology.feeding import fed_releases, phrases, release_key, shared_heading
 from terminology.importers.rows import ICD10CM, SNOMED
 from terminology.library import import_release
 
@@ -70,6 +70,18 @@ def test_what_is_fed(releases: Path) -> None:
         "quite unclear grumps",
         "Infertile",
     }  # broad; no heading; depends on sex
+
+
+def test_the_alphabetic_index_alone_is_fed(tmp_path: Path) -> None:
+    """Its system is ICD-10-CM's own, so that its file's name begins like that of the tabular list."""
+    (tmp_path / "index.xml").write_text(INDEX)
+    folder = tmp_path / "releases"
+    assert release_key(folder) == b""
+    _, _, made = import_release("icd10cm-index", tmp_path / "index.xml", folder)
+    assert fed_releases(folder) == [made] and release_key(folder)
+    assert ("G47.33", "Snurfling nightly", "index") in {(p.code, p.term, p.kind) for p in phrases(folder)}
+    (folder / "icd-10-cm-2026-0123456789ab.sqlite").touch()
+    assert fed_releases(folder) == [made]
 
 
 def test_the_coder_names_what_it_learned_from(fed: TextCoder) -> None:
