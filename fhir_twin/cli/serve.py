@@ -23,6 +23,9 @@ from fhir_twin.wiring import open_knowledge, open_library, open_renewal, open_se
 from fhir_twin.wiring_feeds import open_reception, with_feeds
 from fhir_twin.wiring_work import audit_of, open_settings_store
 
+# A run makes some ten thousand values and hardly a circle of them; the runs that are kept would be looked through at
+# each round, which took a tenth of a call.
+GARBAGE = (50_000, 20, 20)
 NAMES = tuple(option.name for option in OPTIONS)
 
 
@@ -71,6 +74,7 @@ def open_app(settings: Settings, knowledge: Knowledge | None = None, renewal: Re
     warm_up(service.knowledge)  # before the workers are forked, so that they share what it builds
     gc.collect()
     gc.freeze()  # the knowledge lives as long as the process: looking through it again costs a quarter of a second
+    gc.set_threshold(*GARBAGE)
     store = open_settings_store(settings)
     service.audit = audit_of(settings, store)
     reception = None

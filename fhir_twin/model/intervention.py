@@ -207,12 +207,17 @@ class Interventions:
 
     def get(self, key: str) -> Intervention:
         """Raises KeyError for an unknown key."""
+        found = self.find(key)
+        if found is None:
+            raise KeyError(f"unknown intervention {key!r}")
+        return found
+
+    def find(self, key: str) -> Intervention | None:
+        """None for an unknown key."""
         by_key: dict[str, Intervention] | None = self._memo.get("by key")
         if by_key is None:
             by_key = self._memo["by key"] = {item.key: item for item in reversed(self.items)}
-        if key not in by_key:
-            raise KeyError(f"unknown intervention {key!r}")
-        return by_key[key]
+        return by_key.get(key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,7 +198,7 @@ def _practice(proposals: tuple[Recommendation, ...], case: Case) -> tuple[Findin
     sources: list[str] = []
     for rec in proposals:
         dates = [when for s in rec.addresses if (when := since.get(s)) is not None]
-        item = next((i for i in case.interventions.items if i.key == rec.key), None)
+        item = case.interventions.find(rec.key)
         if rec.kind != "medication" or not rec.strength.startswith("strong") or item is None or not dates:
             continue
         if "tobacco-use" in item.addresses or not _saves(rec):  # a habit is no disease left untreated

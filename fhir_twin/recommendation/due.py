@@ -53,6 +53,13 @@ def last_done(rule: DueRule, case: Case) -> tuple[datetime, str, datetime] | Non
 
 def occurrences(what: str, case: Case) -> list[tuple[datetime, str]]:
     """Of an analyte (a usable value), a code or words in an event's name."""
+    known: dict[str, list[tuple[datetime, str]]] = case.memo.setdefault("occurrences", {})
+    if what not in known:
+        known[what] = _find(what, case)
+    return known[what]
+
+
+def _find(what: str, case: Case) -> list[tuple[datetime, str]]:
     points = case.patient.points.get(what, ())
     found = [(p.time, p.source) for p in points if p.time is not None]
     codes, labels = _done(case)

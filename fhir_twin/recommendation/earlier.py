@@ -96,7 +96,7 @@ def unanswered(
 def reminded(proposal: Recommendation, case: Case, *, danger: bool = False) -> Recommendation:
     """A proposal that was declined before says so, and is another resource than the declined one. A danger is named
     all the same and keeps its resource: whoever declined it is not asked again and again."""
-    item = next((i for i in case.interventions.items if i.key == proposal.key), None)
+    item = case.interventions.find(proposal.key)
     found = answer(proposal.key, proposal.kind, case, item)
     if found is None or not found.declined:
         return proposal

@@ -100,8 +100,11 @@ def _trials(effects: tuple[EventEffect, ...]) -> list[Reason]:
 
 def _main(option: Option, case: Case) -> tuple[RiskChange, ...]:
     """The counted changes that are worth words: those with an effect."""
-    found = counted(option.trajectory.changes, case.guidelines.ranking)
-    return tuple(c for c in found if abs(c.difference) >= 0.0005)
+    known: dict[str, tuple[RiskChange, ...]] = case.memo.setdefault("main", {})
+    if option.key not in known:
+        found = counted(option.trajectory.changes, case.guidelines.ranking)
+        known[option.key] = tuple(c for c in found if abs(c.difference) >= 0.0005)
+    return known[option.key]
 
 
 def _moves(risk: EventRisk, changes: tuple[RiskChange, ...]) -> bool:

@@ -20,11 +20,13 @@ def confirmed_first(proposals: Iterable[Recommendation], case: Case) -> tuple[Re
     made = tuple(proposals)
     shown = {r.key for r in made}
     tests = [gap for gap in case.guidelines.gaps if gap.confirms and gap.key in shown]
-    return tuple(replace(r, cautions=(*_first(r, tests, case), *r.cautions)) for r in made)
+    return tuple(
+        replace(r, cautions=(*first, *r.cautions)) if (first := _first(r, tests, case)) else r for r in made
+    )
 
 
 def _first(rec: Recommendation, tests: list[DueRule], case: Case) -> tuple[Reason, ...]:
-    if rec.kind != "medication" or rec.stop:
+    if rec.kind != "medication" or rec.stop or not tests:
         return ()
     aims = {aim.key for aim in case.guidelines.aims if _serves(rec, aim, case)}
     return tuple(
@@ -35,7 +37,7 @@ def _first(rec: Recommendation, tests: list[DueRule], case: Case) -> tuple[Reaso
 
 
 def _serves(rec: Recommendation, aim: Aim, case: Case) -> bool:
-    item = next((i for i in case.interventions.items if i.key == rec.key), None)
+    item = case.interventions.find(rec.key)
     return item is not None and (item.key in aim.interventions or bool(aim.classes & set(item.classes)))
 
 

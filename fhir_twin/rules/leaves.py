@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from fhir_twin.model.plan import Reason
 from fhir_twin.model.rules import Predicate, Words
-from fhir_twin.rules.kleene import Outcome, point_within, within
+from fhir_twin.rules.kleene import NO, Outcome, point_within, within
 from fhir_twin.rules.view import PatientView
 
 
@@ -72,6 +72,8 @@ def _latest(p: Predicate, patient: PatientView, words: Words) -> Outcome:
             else Outcome(None, (), (("latest", p.key),))
         )
     value = point_within(p.bounds, point)
+    if not value:
+        return _untrue(value, ("latest", p.key))
     sign = f"{point.bound} " if point.bound else ""
     when = f" on {point.time.date().isoformat()}" if point.time else ""
     text = f"{words.analyte(p.key)} {sign}{words.amount(p.key, point.value)}{when}"
@@ -87,6 +89,8 @@ def _estimated(p: Predicate, patient: PatientView, words: Words) -> Outcome:
     if now.basis != "personal":
         return Outcome(None, (), (("latest", p.key),))
     value = within(p.bounds, now.mean, now.mean)
+    if not value:
+        return _untrue(value, ("latest", p.key))
     ends = f"{words.number(p.key, now.low)} to {words.number(p.key, now.high)}"
     interval = f"{words.amount(p.key, now.mean)} (80 % interval {ends})"
     sources = tuple(point.source for point in twin.used(p.key)[-3:])
@@ -174,9 +178,12 @@ def _smoking(p: Predicate, patient: PatientView, words: Words) -> Outcome:
 
 
 def _truth(value: bool | None, text: str, sources: tuple[str, ...], leaf: tuple[str, str]) -> Outcome:
-    if value is None:
-        return Outcome(None, (), (leaf,))
-    return Outcome(value, (Reason(text, sources),) if value else ())
+    return Outcome(True, (Reason(text, sources),)) if value else _untrue(value, leaf)
+
+
+def _untrue(value: bool | None, leaf: tuple[str, str]) -> Outcome:
+    """False, or None with what is missing."""
+    return Outcome(None, (), (leaf,)) if value is None else NO
 
 
 def _pregnant(p: Predicate, patient: PatientView, words: Words) -> Outcome:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +35,32 @@ class KeptRun:
     cards: tuple[Card, ...] | None = None
 
 
+class InTurn:
+    """A lock that goes to whoever has waited longest: with a plain one, some call waits while others overtake it."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._taken = False
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if not self._taken:
+                self._taken = True
+                return
+            own = threading.Lock()
+            own.acquire()
+            self._waiting.append(own)
+        own.acquire()  # until `__exit__` of the one before hands over
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
+
+
 @dataclass(slots=True)
 class Runs:
     """One for the app. Thread-safe; one record is worked on once at a time."""
@@ -44,7 +70,7 @@ class Runs:
     _kept: OrderedDict[bytes, KeptRun] = field(default_factory=OrderedDict)
     _busy: dict[bytes, threading.Lock] = field(default_factory=dict)
     # Runs are pure computing: two at once in one process only slow each other down, and the answers in between.
-    _computing: threading.Lock = field(default_factory=threading.Lock)
+    _computing: InTurn = field(default_factory=InTurn)
 
     def get(self, data: Gathered, patient: str, knowledge: Knowledge, label: str) -> KeptRun:
         key = _key(data, patient, knowledge, label)
