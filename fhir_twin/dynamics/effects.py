@@ -6,6 +6,8 @@ All functions are vectorised over draws; arguments broadcast. Trial means carry 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,8 +44,14 @@ def percent_to_log(percent: Array) -> Array:
 
 def log_ratio(ratio: float, low: float, high: float, z: Array) -> Array:
     """Draws of a log hazard ratio that is normal with the published 95 % confidence interval low..high."""
-    se = (np.log(high) - np.log(low)) / (2.0 * Z95)
-    return np.asarray(np.log(ratio) + se * z)
+    mean, se = _normal(ratio, low, high)
+    return np.asarray(mean + se * z)
+
+
+@lru_cache(maxsize=4096)
+def _normal(ratio: float, low: float, high: float) -> tuple[float, float]:
+    """Mean and standard error of the log ratio."""
+    return float(np.log(ratio)), float((np.log(high) - np.log(low)) / (2.0 * Z95))
 
 
 def onset(years_since_start: Array, tau: float) -> Array:

@@ -30,7 +30,7 @@ def natural_course(twin: Twin, known: BiomarkerSet, times: Array) -> tuple[Array
     loads = layout.loadings(now + np.append(times, 0.0), twin.memory.reference, twin.memory.away)
     here = loads[-1] @ twin.state
     change = np.einsum("tnm,tm->tn", loads[:-1], mean) - here
-    variance = np.einsum("tnm,tmk,tnk->tn", loads[:-1], covariance, loads[:-1])
+    variance = ((loads[:-1] @ covariance) * loads[:-1]).sum(axis=2)
     return twin.mean + change + drift, np.maximum(variance, 0.0)
 
 

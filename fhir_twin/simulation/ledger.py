@@ -28,9 +28,10 @@ class Ledger:
         if not self._rows:
             return
         rows = np.stack(self._rows)
-        low, high = interval(rows)
         means = rows.mean(axis=1)
-        self._below = (np.count_nonzero(rows < 0.0, axis=1) / rows.shape[1]).tolist()
+        rows.sort(axis=1)
+        low, high = _ends(rows)
+        self._below = ((rows < 0.0).sum(axis=1) / rows.shape[1]).tolist()
         self._numbers = list(zip(means.tolist(), low.tolist(), high.tolist(), strict=True))
 
     def numbers(self, place: int) -> tuple[float, float, float]:
@@ -42,10 +43,9 @@ class Ledger:
         return self._below[place]
 
 
-def interval(draws: Array) -> tuple[Array, Array]:
-    """Ends of the 80 % interval over the last axis (linear interpolation, as np.quantile does)."""
-    last = draws.shape[-1] - 1
-    ordered = np.sort(draws, axis=-1)
+def _ends(ordered: Array) -> tuple[Array, Array]:
+    """Ends of the 80 % interval of sorted rows (linear interpolation, as np.quantile does)."""
+    last = ordered.shape[-1] - 1
     ends = []
     for share in ENDS:
         below = int(share * last)

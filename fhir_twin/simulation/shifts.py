@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from fhir_twin.dynamics.effects import onset
-from fhir_twin.model.twin import Z80, Array, Twin
+from fhir_twin.model.twin import Z80, Array, Twin, readonly
+from fhir_twin.simulation.grid import edges
 from fhir_twin.simulation.ledger import moments
 from fhir_twin.simulation.responses import BiomarkerTerm, Person
 
@@ -21,6 +23,7 @@ def shifts(
     """Per scenario the mean shift and extra variance (T, n) on the model scale; None where nothing is moved.
 
     times: (T,) of each scenario."""
+    places = {key: i for i, key in enumerate(twin.biomarkers)}
     logged = {key: scale == "log" for key, scale in zip(twin.biomarkers, twin.scales, strict=True)}
     rows = [
         _on_model_scale(t, logged[t.biomarker], person.values[t.biomarker])
@@ -37,12 +40,18 @@ def shifts(
         shift = np.zeros((len(grid), len(twin.biomarkers)))
         spread = np.zeros_like(shift)
         own = [(term, *next(numbers)) for term in terms]
-        for term, mean, variance in sorted(own, key=lambda x: twin.index(x[0].biomarker)):
-            i, grown = twin.index(term.biomarker), onset(grid - term.delay, term.tau)
+        for term, mean, variance in sorted(own, key=lambda x: places[x[0].biomarker]):
+            i, grown = places[term.biomarker], _growth(float(grid[-1]), term.delay, term.tau)
             shift[:, i] += grown * mean
             spread[:, i] += grown**2 * variance
         found.append((shift, spread))
     return found
+
+
+@lru_cache(maxsize=4096)
+def _growth(horizon: float, delay: float, tau: float) -> Array:
+    """Share of the full effect at the edges of the grid, (T,)."""
+    return readonly(onset(edges(horizon) - delay, tau))
 
 
 def _on_model_scale(term: BiomarkerTerm, log: bool, values: Array) -> Array:
@@ -76,6 +85,7 @@ def biomarker_changes(terms: list[BiomarkerTerm], person: Person) -> dict[str, A
     return found
 
 
+@lru_cache(maxsize=4096)
 def _grown(delay: float, tau: float) -> float:
     """Share of the full effect at CHANGE_AT."""
     return float(onset(np.array(CHANGE_AT - delay), tau))
