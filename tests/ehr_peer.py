@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric import rsa
-from jwt.algorithms import RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
@@ -60,6 +60,7 @@ class Quirks:
     check_scope: bool = True
     post_only: bool = False
     style: dict[str, str] | None = None
+    id_algorithm: str = "RS256"
 
 
 @dataclass
@@ -87,7 +88,8 @@ class Ehr:
         self._refresh: dict[str, dict[str, Any]] = {}
         self._spent: set[str] = set()
         self._jtis: set[str] = set()
-        self._key = rsa.generate_private_key(65537, 2048)
+        self._kid = 0
+        self.rotate()
         self._guard = threading.Lock()
         self._server = make_server("127.0.0.1", 0, self._app, threaded=True)
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
@@ -96,6 +98,15 @@ class Ehr:
         self._sandbox = create_sandbox(self.base)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
+
+    def rotate(self) -> None:
+        """New keys under a new kid; the old ones are gone."""
+        self._kid += 1
+        self._key: Any = rsa.generate_private_key(65537, 2048)
+        self._curves: dict[str, Any] = {
+            "ES256": ec.generate_private_key(ec.SECP256R1()),
+            "ES384": ec.generate_private_key(ec.SECP384R1()),
+        }
 
     def close(self) -> None:
         self._server.shutdown()
@@ -195,7 +206,15 @@ class Ehr:
     def _jwks(self, request: Request) -> Response:
         self._note(request)
         key = RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
-        return _json({"keys": [{**key, "kid": "k1", "use": "sig"}]})
+        curves = [
+            {
+                **ECAlgorithm.to_jwk(curve.public_key(), as_dict=True),
+                "kid": f"{name}-{self._kid}",
+                "alg": name,
+            }
+            for name, curve in self._curves.items()
+        ]
+        return _json({"keys": [{**key, "kid": f"k{self._kid}", "use": "sig"}, *curves]})
 
     def _old_metadata(self, request: Request) -> Response:
         answer = self._sandbox.test_client().get("/fhir/metadata", headers={"Accept": "application/json"})
@@ -368,14 +387,16 @@ class Ehr:
             "fhirUser": self.quirks.fhir_user,
             **self.quirks.id_claims,
         }
-        key: Any = self._key
+        algorithm = self.quirks.id_algorithm
+        key: Any = self._curves.get(algorithm, self._key)
         if self.quirks.id_token == "forged":
             key = rsa.generate_private_key(65537, 2048)
-        headers = {"kid": "k1"} if self.quirks.id_token_kid else {}
+        kid = f"{algorithm}-{self._kid}" if algorithm in self._curves else f"k{self._kid}"
+        headers = {"kid": kid} if self.quirks.id_token_kid else {}
         if self.quirks.id_token == "none":
             return jwt.encode(claims, "", algorithm="none", headers=headers)
         return jwt.encode(
-            {k: v for k, v in claims.items() if v is not None}, key, algorithm="RS256", headers=headers
+            {k: v for k, v in claims.items() if v is not None}, key, algorithm=algorithm, headers=headers
         )
 
     def _revoke(self, request: Request) -> Response:

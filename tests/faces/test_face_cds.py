@@ -192,8 +192,34 @@ def check_cards(answer: requests.Response) -> list[dict[str, Any]]:
             assert suggestion["label"]
             for action in suggestion["actions"]:
                 check_action(action)
+        assert broken_invariants(card) == []
     assert len({c["uuid"] for c in cards}) == len(cards)
     return cards
+
+
+def broken_invariants(card: dict[str, Any]) -> list[str]:
+    """CR-7: the invariants of the 3.0 ballot's logical model of a response, and what its comments say besides."""
+    suggestions = card.get("suggestions", [])
+    actions = [a for s in suggestions for a in s["actions"]]
+    holds = {
+        "cds-resp-2": all(
+            "resourceId" in a and "resource" not in a for a in actions if a["type"] == "delete"
+        ),
+        "cds-resp-3": all("appContext" not in k or k["type"] == "smart" for k in card.get("links", [])),
+        "cds-resp-4": all(r.get("display") for r in card.get("overrideReasons", [])),
+        "cds-resp-5": all(a.get("description") for a in actions),
+        "cds-resp-6": not suggestions or "selectionBehavior" in card,
+        "cds-resp-7": all("actionSelectionBehavior" not in s for s in suggestions),
+        "resource": all("resource" in a for a in actions if a["type"] != "delete"),
+        "recommended": card.get("selectionBehavior") == "any"
+        or sum(bool(s.get("isRecommended")) for s in suggestions) <= 1,
+        "deletes first": all(
+            [a["type"] for a in s["actions"]]
+            == sorted((a["type"] for a in s["actions"]), key=["delete", "create"].index)
+            for s in suggestions
+        ),
+    }
+    return [name for name, held in holds.items() if not held]
 
 
 def check_action(action: dict[str, Any]) -> None:

@@ -286,6 +286,38 @@ def test_what_must_not_become_a_session(
         assert len(peer.calls("/token")) <= 1  # nothing is retried blindly
 
 
+@pytest.mark.parametrize(
+    ("claim", "seconds", "status"),
+    [("iat", 45, 303), ("exp", -45, 303), ("iat", 150, 401), ("exp", -150, 401), ("nbf", 150, 401)],
+)
+def test_clocks_may_differ_by_a_minute(
+    serve: Served, stock: Callable[[Ehr], Ehr], claim: str, seconds: int, status: int
+) -> None:
+    """SS-5, SL-13: a skew of up to 60 s is not an attack; more is."""
+    quirks = Quirks(id_claims={claim: int(time.time()) + seconds})
+    with ehr(quirks=quirks) as peer, serve(stock(peer)) as base:
+        browser = requests.Session()
+        callback = back(browser, to_authorize(base, peer, browser))
+        quirks.id_claims[claim] = int(time.time()) + seconds
+        assert browser.get(callback, headers=HTML, allow_redirects=False, timeout=30).status_code == status
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "RS384", "PS256"])
+def test_an_identity_token_of_any_public_key_algorithm(
+    serve: Served, stock: Callable[[Ehr], Ehr], algorithm: str
+) -> None:
+    """SL-13, A10: keys of several kinds in one set; the next login finds a rotated key."""
+    with ehr(quirks=Quirks(id_algorithm=algorithm)) as peer, serve(stock(peer)) as base:
+        for _ in range(2):
+            browser = requests.Session()
+            callback = back(browser, to_authorize(base, peer, browser))
+            landed = browser.get(callback, headers=HTML, allow_redirects=False, timeout=30)
+            assert landed.status_code == 303, landed.text
+            about = browser.get(f"{base}{landed.headers['Location']}session.json", timeout=30).json()
+            assert "the server did not say who is logged in" not in about["notes"]
+            peer.rotate()
+
+
 def test_what_the_launch_brings_is_read(serve: Served, stock: Callable[[Ehr], Ehr]) -> None:
     """A16, SL-9, SL-12: fhirContext without a second patient, the banner, what the login left open."""
     brought = {
