@@ -43,7 +43,8 @@ class CodingDecision:
     headings: tuple[Candidate, ...] = ()
     release: str = ""
     # ("strength", "10 mg"), ("form", "tablet") ... of a drug; ("seventh-character", "A initial encounter") of a code
-    # that needs one; ("conflict", "I10 excludes1 I15") between decisions of one text.
+    # that needs one; ("additional-code", "C79.51") that belongs beside it; ("conflict", "I10 excludes1 I15") between
+    # decisions of one text.
     details: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property

@@ -173,6 +173,8 @@ class ReleaseLinks(SnomedLinks):
         known = self.links.find(tokens, icd10cm)
         if known is not None:
             return known
+        if not len(self._hashes):
+            return None
         wanted = np.uint64(_hash(canonical_key(tokens)))
         first, last = (
             np.searchsorted(self._hashes, wanted, "left"),

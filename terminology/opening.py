@@ -134,7 +134,12 @@ def wire(
 
 def no_problem_words(source: Source, lexicon: Lexicon, canon: Canon) -> set[str]:
     """Canonical words of parts, tests, treatments and papers (no-problem-words.tsv), and of names of drugs."""
-    names = (w for i in ingredients(source.toml("drug-classes")) for w in i.name.lower().split())
+    names = (
+        w
+        for i in ingredients(source.toml("drug-classes"))
+        for n in (i.name, *i.synonyms)
+        for w in n.lower().split()
+    )
     return {canon.word(w) for w in (*lexicon.aimless, *names)}
 
 

@@ -38,6 +38,7 @@ class Asker:
 
     def __init__(self, coder: TextCoder) -> None:
         self.engine = coder.engine("problem")
+        self.engine._compiled = True  # never another ranker: terms are hidden from this one
         self.index = self.engine.ranker.index
         self._hidden: frozenset[int] = frozenset()
         self._seen: list[problems.Ranked] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from terminology.decision import Assertion, Candidate, CodingDecision, Kind
@@ -75,7 +77,7 @@ class Answers:
         chosen, headings = self._chosen(ranked, candidates[0])
         return CodingDecision(
             text, self.kind, span, assertion, chosen, candidates, probability, self._method(ranked), "", steps,
-            headings, self.release, self._details(ranked.leaves[0].code),
+            headings, self.release, self._details(ranked),
         )  # fmt: skip
 
     def _method(self, ranked: Ranked) -> str:
@@ -104,7 +106,7 @@ class Answers:
         score = max(0.0, min(leaf.score for leaf in ranked.leaves) - 0.3)
         found: list[Candidate] = []
         for group in self.ranker.headings.kin(parent):
-            for number in sorted(group, key=lambda n: abs(n - first.code)):
+            for number in nearest(group, first.code):
                 if number not in taken:
                     found.append(
                         self._candidate(Leaf(number, score, int(codes.title[number]), parent), share)
@@ -135,8 +137,21 @@ class Answers:
         other = Candidate(SNOMED, snomed.code, snomed.display, first.confidence, first.score, snomed.term)
         return (first, other), headings
 
-    def _details(self, code: int) -> tuple[tuple[str, str], ...]:
-        codes = self.ranker.index.codes
+    def _details(self, ranked: Ranked) -> tuple[tuple[str, str], ...]:
+        codes, code = self.ranker.index.codes, ranked.leaves[0].code
         if codes.code[code][0] not in _SEVENTH:
-            return ()
+            return tuple(("additional-code", other) for other in ranked.also)
         return tuple(("seventh-character", letter) for letter in self.notes.seventh([codes.code[code]]))
+
+
+def nearest(numbers: Sequence[int], middle: int) -> Iterator[int]:
+    """Ascending `numbers` by their distance to `middle`; of two equally near the smaller first."""
+    above = bisect_left(numbers, middle)
+    below = above - 1
+    while below >= 0 or above < len(numbers):
+        if above >= len(numbers) or (below >= 0 and middle - numbers[below] <= numbers[above] - middle):
+            yield numbers[below]
+            below -= 1
+        else:
+            yield numbers[above]
+            above += 1

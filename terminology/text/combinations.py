@@ -17,6 +17,11 @@ _PRESUMED = (
     ("I10", "N18.6", "I12.0"),
     ("I10", "N18", "I12.9"),
     ("I10", "I50", "I11.0"),
+    # Inclusion terms of I85.1: esophageal varices secondary to cirrhosis of liver, to alcoholic liver disease.
+    ("I85.00", "K74", "I85.10"),
+    ("I85.00", "K70", "I85.10"),
+    ("I85.01", "K74", "I85.11"),
+    ("I85.01", "K70", "I85.11"),
 )
 _MOST = 200  # different codes of one text that are held against each other
 # Hypertension with both heart failure and chronic kidney disease is one code (I.C.9.a.3).

@@ -44,14 +44,13 @@ class Hit:
 
 class Context:
     def __init__(self, lexicon: Lexicon) -> None:
-        self._cues: dict[str, list[tuple[tuple[str, ...], list[Cue]]]] = {}
-        known: dict[tuple[str, ...], list[Cue]] = {}
+        self._cues: dict[tuple[str, ...], list[Cue]] = {}
         for cue in lexicon.cues:
-            known.setdefault(tuple(t for t, _, _ in raw_tokens(cue.text)), []).append(cue)
-        for words, cues in known.items():
-            self._cues.setdefault(words[0], []).append((words, cues))
-        for options in self._cues.values():
-            options.sort(key=lambda o: (-len(o[0]), o[0]))
+            self._cues.setdefault(tuple(t for t, _, _ in raw_tokens(cue.text)), []).append(cue)
+        widths: dict[str, set[int]] = {}
+        for words in self._cues:
+            widths.setdefault(words[0], set()).add(len(words))
+        self._widths = {word: tuple(sorted(found, reverse=True)) for word, found in widths.items()}
 
     def hits(self, tokens: Sequence[Token], *, in_list: bool = False) -> list[Hit]:
         """Cues of one sentence with their scopes.
@@ -60,14 +59,20 @@ class Context:
         ("HTN, no DM, CKD" denies only diabetes, "no DM, CKD" both).
         """
         found: list[tuple[int, int, Cue]] = []
+        words = [t for t, _, _ in tokens]
         index = 0
-        while index < len(tokens):
-            match = self._at(tokens, index)
-            if match is None:
-                index += 1
-            else:
-                found += [(index, index + len(match[0]), cue) for cue in match[1]]
-                index += len(match[0])
+        while index < len(words):
+            end = index + 1
+            for width in self._widths.get(words[index], ()):
+                key = tuple(words[index : index + width])
+                cues = self._cues.get(key)
+                if cues is not None:
+                    end = index + len(key)
+                    found += [(index, end, cue) for cue in cues]
+                    break
+            index = end
+        if not found and not _OVER.intersection(words) and words[:1] != ["should"]:
+            return []
         if tokens and tokens[0][0] == "should":
             found.append((0, 1, _SHOULD))
         found += _past_years(tokens)
@@ -99,12 +104,6 @@ class Context:
         if not inside:
             return "present", ""
         return self.assertion(self.hits(tokens), inside[0], inside[-1] + 1)
-
-    def _at(self, tokens: Sequence[Token], index: int) -> tuple[tuple[str, ...], list[Cue]] | None:
-        for words, cues in self._cues.get(tokens[index][0], ()):
-            if len(words) == 1 or tuple(t for t, _, _ in tokens[index : index + len(words)]) == words:
-                return words, cues
-        return None
 
 
 def _past_years(tokens: Sequence[Token]) -> list[tuple[int, int, Cue]]:

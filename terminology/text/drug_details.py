@@ -29,6 +29,7 @@ _FORMS = {
     "suppository": "suppository", "er": "extended release", "xr": "extended release", "xl": "extended release",
     "sr": "extended release", "cr": "extended release", "la": "extended release", "dr": "delayed release",
     "ec": "delayed release", "cd": "extended release", "xt": "extended release", "xm": "extended release",
+    "diskus": "inhaler", "respimat": "inhaler", "ellipta": "inhaler",
     "odt": "disintegrating tablet", "sl": "sublingual",
 }  # fmt: skip
 _ROUTES = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from terminology.text.normalise import fold, original_span, raw_tokens
 from terminology.text.spelling import Speller
 
 _WINDOW = 5  # words in a drug name
+_JOINTS = frozenset(("", "/", "-", "+", "&", "and"))  # between the names of one product
 _SURE, _REPAIRED = 0.98, 0.9
 # Drugs whose bare number is not milligrams: units, micrograms, puffs. The number is then given without a unit.
 _NOT_IN_MG = frozenset(
@@ -113,9 +115,10 @@ class DrugEngine(Engine):
             )
         chosen = tuple(dict.fromkeys(c for d in found for c in d.chosen))
         first = found[0]
+        details = (*_joined(text, found), *(d for d in first.details if d[0] != "ingredient"))
         return CodingDecision(
             text, self.kind, (0, len(text)), first.assertion, chosen, chosen, min(d.confidence for d in found),
-            first.method, "", tuple(s for d in found for s in d.steps), (), self.release, first.details,
+            first.method, "", tuple(s for d in found for s in d.steps), (), self.release, details,
         )  # fmt: skip
 
     def code_all(self, text: str) -> tuple[CodingDecision, ...]:
@@ -177,6 +180,16 @@ class DrugEngine(Engine):
             "" if chosen else "the ingredient has no checked RxNorm code", (*steps, *names), (), self.release,
             (*(("ingredient", self._drugs[n].name) for n in numbers), *details),
         )  # fmt: skip
+
+
+def _joined(text: str, found: Sequence[CodingDecision]) -> list[tuple[str, str]]:
+    """Ingredients of the first name and of those joined to it ("losartan/HCTZ", "hydrocodone-APAP")."""
+    names = [d for d in found[0].details if d[0] == "ingredient"]
+    for one, other in pairwise(found):
+        if text[one.span[1] : other.span[0]].strip().lower() not in _JOINTS:
+            break
+        names += [d for d in other.details if d[0] == "ingredient"]
+    return list(dict.fromkeys(names))
 
 
 def _words(name: str) -> tuple[str, ...]:

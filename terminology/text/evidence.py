@@ -55,7 +55,7 @@ class Evidence:
 
     def __init__(self, index: PhraseIndex) -> None:
         self._index = index
-        self._category = np.cumsum(index.codes.parent < 0)
+        self._category: list[int] = np.cumsum(index.codes.parent < 0).tolist()
         self._other = index.vocabulary.get("other", -1)
         self.no_problem_words: Callable[[], Iterable[str]] = tuple  # canonical; asked once, when first needed
         self._unspecified = index.vocabulary.get("unspecified", -1)
@@ -170,13 +170,21 @@ class Evidence:
         """Terms found that name the same code (or its heading), all and near ones; share of the same category, too."""
         hits, first = ranked.hits, ranked.leaves[0]
         assert hits is not None
-        codes = self._index.term_code[hits.terms]
-        same = (codes == first.code) | (codes == first.heading)
-        kin = self._category[codes] == self._category[first.code]
-        close = hits.scores >= hits.scores[0] - _CLOSE
+        own, heading, category = first.code, first.heading, self._category
+        kind = category[own]
+        least = float(hits.scores[0]) - _CLOSE
+        votes = votes_near = kin = kin_near = near = 0
+        for code, score in zip(self._index.term_code[hits.terms].tolist(), hits.scores.tolist(), strict=True):
+            same, related = code in (own, heading), category[code] == kind
+            votes += same
+            kin += related
+            if score >= least:
+                near += 1
+                votes_near += same
+                kin_near += related
         return (
-            float(min(int(same.sum()), _MOST_VOTES)), float(min(int((same & close).sum()), _MOST_VOTES)),
-            float(kin.mean()), int((kin & close).sum()) / max(1, int(close.sum())),
+            float(min(votes, _MOST_VOTES)), float(min(votes_near, _MOST_VOTES)), kin / len(hits.terms),
+            kin_near / max(1, near),
         )  # fmt: skip
 
 

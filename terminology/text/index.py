@@ -32,7 +32,7 @@ _EXTRA = {
     "import": 6,
     "site": 7,
 }
-FREQUENT = 3_000
+FREQUENT = 1_500
 PRIORITY = (8, 6.5, 3, 1, 7, 5, 2, 9)  # which source wins when one text means several codes
 _HEADING = 5.5  # a title or inclusion term of a heading stands behind the lexicon
 

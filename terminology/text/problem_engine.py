@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 from terminology.decision import Assertion, CodingDecision
+from terminology.text import spread
 from terminology.text.answers import Answers, abstention
 from terminology.text.coder import Engine
 from terminology.text.context import Context, Hit
@@ -28,6 +29,7 @@ _SPREAD = (
     "metastatic",
 )  # "colon CA w/ liver mets": the primary is named first
 _SURE, _SURE_HEAD = 0.9, 0.97
+_MANY = 1_000  # texts asked one by one from which loading the compiled ranker is worth its second
 _YEAR = "a year"
 _EVENTS = ("I21", "I22", "I26", "I60", "I61", "I63", "G45")  # with a year these are past events ("MI 2010")
 _HISTORY: tuple[Assertion, ...] = ("historical", "family")
@@ -52,6 +54,8 @@ class ProblemEngine(Engine):
         self._known: dict[str, CodingDecision] = {}  # exact answers; bounded by the size of the vocabulary
         self._text: ProblemText | None = None
         self._batches: ProblemEngine | None = None
+        self._compiled = False  # this is the engine of another that keeps the compiled ranker
+        self._asked = 0
         self._lock = Lock()
 
     def code(self, text: str) -> CodingDecision:
@@ -75,13 +79,17 @@ class ProblemEngine(Engine):
     def code_many(self, texts: Sequence[str]) -> list[CodingDecision]:
         """One batch at a time: the compiled ranker keeps buffers of its own. Same answers as `code`."""
         with self._lock:
-            if self._batches is None:
-                ranker = self.ranker.for_batches()
-                answers = replace(self.answers, ranker=ranker)
-                self._batches = ProblemEngine(ranker, self.context, self.rules, answers)
-                self._batches._known = self._known
-            code = self._batches.code
+            code = self._quick().code
             return [code(text) for text in texts]
+
+    def _quick(self) -> ProblemEngine:
+        """The engine with the compiled ranker; loading it takes a second. Only for who holds the lock."""
+        if self._batches is None:
+            ranker = self.ranker.for_batches()
+            answers = replace(self.answers, ranker=ranker)
+            self._batches = ProblemEngine(ranker, self.context, self.rules, answers)
+            self._batches._known, self._batches._compiled = self._known, True
+        return self._batches
 
     def code_all(self, text: str) -> tuple[CodingDecision, ...]:
         if self._text is None:
@@ -97,7 +105,23 @@ class ProblemEngine(Engine):
         around: tuple[Assertion, str] = ("present", ""),
     ) -> CodingDecision:
         """One mention. `same` is the text as typed where it has the folded text's length (for capitals); the places of
-        `tokens` point into it. `around` is what the rest of the sentence says about the mention."""
+        `tokens` point into it. `around` is what the rest of the sentence says about the mention.
+
+        Who asked a thousand texts will ask more: from then on the compiled ranker answers (the same)."""
+        self._asked += 1
+        if self._compiled or self._asked < _MANY:
+            return self._decide(text, same, tokens, span, around)
+        with self._lock:
+            return self._quick()._decide(text, same, tokens, span, around)
+
+    def _decide(
+        self,
+        text: str,
+        same: str,
+        tokens: Sequence[Token],
+        span: tuple[int, int],
+        around: tuple[Assertion, str],
+    ) -> CodingDecision:
         mention = strip(tokens, self.context.hits(tokens), self.context)
         if mention.assertion == "present" and around[0] != "present":
             mention = replace(mention, assertion=around[0], cue=around[1])
@@ -135,7 +159,7 @@ class ProblemEngine(Engine):
                 leaf = Leaf(codes.number[target], first.score, first.term, -1)
                 rest = (x for x in ranked.leaves if x.code != leaf.code)
                 method = "history" if ranked.query is None else ranked.method
-                ranked = replace(ranked, leaves=(leaf, *rest), method=method)
+                ranked = replace(ranked, leaves=(leaf, *rest), method=method, also=())
                 steps = (*steps, f"{mention.cue}: {found} -> {target}")
         return self.answers.decision(text, span, assertion, ranked, steps)
 
@@ -147,6 +171,10 @@ class ProblemEngine(Engine):
         literal = index.literal.get(words)
         if literal is not None and self._sayable(literal) and not self.ranker.shorthand.ambiguous(words):
             return self._literal(literal)
+        if any(t in spread.SPREAD for t, _, _ in tokens):
+            spreading = spread.ranked(same, tokens, self.ranker.rank, index.codes.code.__getitem__)
+            if spreading is not None:
+                return spreading
         ranked = self.ranker.rank(same, tokens)
         cut = next((i for i, (t, _, _) in enumerate(tokens) if i and t in _CUTS), 0)
         procedure = (
@@ -157,6 +185,10 @@ class ProblemEngine(Engine):
         head = self.ranker.rank(same, tokens[:cut])
         if not head.leaves or head.leaves[0].score < _SURE_HEAD:
             return ranked
+        if self._aimless(
+            same, tokens[cut + 1 :], unknown=tokens[cut][0] == "on"
+        ):  # "RA on MTX": what follows names no problem
+            return head
         price = 0.1 if any(t in _SPREAD for t, _, _ in tokens[cut:]) else _CUTS[tokens[cut][0]]
         if ranked.leaves and ranked.leaves[0].score >= head.leaves[0].score - price and not procedure:
             return ranked
@@ -167,6 +199,13 @@ class ProblemEngine(Engine):
         both = sorted((*lowered, *rest), key=lambda x: (-x.score, x.code))
         steps = (*head.steps, f"first part decides: {' '.join(t for t, _, _ in tokens[:cut])}")
         return replace(head, leaves=tuple(both[:10]), method="retrieval", steps=steps, price=price)
+
+    def _aimless(self, same: str, tokens: Sequence[Token], *, unknown: bool) -> bool:
+        """Whether all words are of drugs, parts, tests and the like, or (where that is allowed) of no term at all."""
+        reading = self.ranker.shorthand.readings(tokens, same)[0]
+        words, known = self.ranker.canon.tokens(reading.words), self.ranker.evidence.aimless
+        vocabulary = self.ranker.index.vocabulary
+        return bool(words) and all(w in known or (unknown and w not in vocabulary) for w in words)
 
     def _sayable(self, term: int) -> bool:
         """Whether the words of `term` alone decide: a billable code, and no merely imported synonym."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from terminology.decision import Assertion, CodingDecision
+from terminology.decision import Assertion, Candidate, CodingDecision
+from terminology.importers.rows import ICD10CM
 from terminology.text.combinations import checked
 from terminology.text.context import Hit
 from terminology.text.mentions import (
@@ -87,12 +88,14 @@ class ProblemText:
         self, same: str, tokens: Sequence[Token], first: int, last: int, hits: Sequence[Hit], section: str
     ) -> list[CodingDecision]:
         whole = self._mention(same, tokens, first, last, hits, section)
+        if beside := self._beside(whole):
+            return [whole, *beside]
         ranges = parts(tokens, first, last)
         if len(ranges) == 1:
             because = causes(tokens, first, last)
             return [whole] if len(because) == 1 else self._causes(same, tokens, whole, because, hits, section)
         pieces = [self._mention(same, tokens, a, b, hits, section) for a, b in ranges]
-        if whole.chosen and whole.candidates[0].score >= _SURE:
+        if whole.chosen and whole.candidates[0].score >= _SURE and not _swallowed(whole, pieces):
             if not has_with(tokens, first, last):
                 return [whole]
             return [whole, *(p for p in pieces if p.chosen and self._asked(whole, p))]
@@ -111,6 +114,14 @@ class ProblemText:
             return [whole]
         pieces = [self._mention(same, tokens, a, b, hits, section) for a, b in ranges]
         return [p for p in pieces if p.chosen] or [whole]
+
+    def _beside(self, whole: CodingDecision) -> list[CodingDecision]:
+        """Decisions for the codes that belong beside the first of `whole`: secondary tumours."""
+        found = []
+        for code in (text for name, text in whole.details if name == "additional-code"):
+            other = Candidate(ICD10CM, code, self._engine.display(code) or "", whole.confidence)
+            found.append(replace(whole, chosen=(other,), candidates=(other,), headings=(), details=()))
+        return found
 
     def _asked(self, whole: CodingDecision, piece: CodingDecision) -> bool:
         """Whether the notes of the whole's code ask for the piece's code too (E11.22: use additional N18.-)."""
@@ -142,3 +153,11 @@ class ProblemText:
 
 
 _SECTIONS: dict[str, Assertion] = {"family": "family", "past": "historical", "plan": "present"}
+
+
+def _swallowed(whole: CodingDecision, pieces: Sequence[CodingDecision]) -> bool:
+    """ "asthma and allergic rhinitis": the whole says no more than one of its parts, and another part is as sure."""
+    if len(pieces) < 2 or not all(p.chosen and p.confidence >= _SURE for p in pieces):
+        return False
+    codes = {p.chosen[0].code for p in pieces}
+    return whole.chosen[0].code in codes and len({c[:3] for c in codes}) == len(pieces)

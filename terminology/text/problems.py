@@ -63,6 +63,7 @@ class Ranked:
     query: Query | None = None  # None for an exact text
     hits: Scored | None = None  # the terms that were looked at
     price: float = 0.0  # by how much the scores were lowered, as only the first part of the phrase decides
+    also: tuple[str, ...] = ()  # codes that belong beside the first (secondary tumours)
     level: bool = False  # a level of the spine was read as its region
 
 

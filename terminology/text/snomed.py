@@ -42,6 +42,7 @@ class SnomedLinks:
             if row.icd10cm:
                 by_code.setdefault(row.icd10cm, []).append(row)
         self._by_code = {code: found[0] for code, found in by_code.items() if len(found) == 1}
+        self._words: dict[str, frozenset[str]] = {}  # tokens of all names of a row, by its code
         self._empty = frozenset(canon.of(_EMPTY))
 
     def _texts(self) -> dict[str, SnomedRow]:
@@ -66,9 +67,12 @@ class SnomedLinks:
         return row if row is not None and self._shares(row, tokens) else None
 
     def _shares(self, row: SnomedRow, tokens: Sequence[str]) -> bool:
-        wanted = set(tokens) - self._empty
-        texts = (row.term, row.display, *row.synonyms)
-        return any(wanted & set(self._canon.of(text.lower())) for text in texts)
+        words = self._words.get(row.code)
+        if words is None:
+            texts = (row.term, row.display, *row.synonyms)
+            found = {token for text in texts for token in self._canon.of(text.lower())}
+            words = self._words[row.code] = frozenset(found - self._empty)
+        return not words.isdisjoint(tokens)
 
 
 def starter_rows(tables: Iterable[tuple[str, list[dict[str, str]]]]) -> list[SnomedRow]:
