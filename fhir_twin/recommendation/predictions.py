@@ -114,7 +114,7 @@ def _kidney(case: Case) -> Prediction | None:
     )
     risk = EventRisk(f"egfr-below-{limit:.0f}", AHEAD, share, share, share, "course of the twin")
     words = f"eGFR now {case.words.amount('egfr', known.mean)}.{when}"
-    return Prediction(risk, "Kidney function", (), (words, *_causes("egfr", case)))
+    return Prediction(risk, f"eGFR below {limit:.0f}", (), (words, *_causes("egfr", case)))
 
 
 def _below(now: Trajectory, limit: float, years: float) -> float:

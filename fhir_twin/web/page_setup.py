@@ -18,7 +18,7 @@ from fhir_twin.web.session import PageSession, session_page
 from fhir_twin.web.site_lexicon import site_stamp
 from fhir_twin.web.views.goals import COMPARATORS
 from fhir_twin.web.views.methods import card_of, link
-from fhir_twin.web.views.words import day, first_upper, number, place, points, share
+from fhir_twin.web.views.words import between, day, first_upper, number, place, points, share
 
 # The names of SMART's style sheet -> our own custom properties.
 _STYLE = {
@@ -47,6 +47,7 @@ def install(app: Flask) -> None:
     env.filters.update(
         outcome=outcome_words,
         unit=unit_words,
+        between=between,
         share=share,
         points=points,
         number=number,

@@ -270,8 +270,8 @@ def test_printing(browser: Chromium) -> None:
     browser.wait(lambda: browser.all("#b-sbp .plot.live canvas"), "uPlot did not draw")
     browser.cdp("Emulation.setEmulatedMedia", media="print")
     hidden = browser.run(
-        "return ['.tools', '.sections', '.answer-box', '.whatif form', '.uplot', '.top'].map(c => "
-        "getComputedStyle(document.querySelector(c)).display)"
+        "return ['.tools', '.tally', '#what-if', '.sections', '.answer-box', '.whatif form', '.uplot', '.top']"
+        ".map(c => getComputedStyle(document.querySelector(c)).display)"
     )
     assert set(hidden) == {"none"}
     assert browser.run("return document.querySelector('#b-sbp svg').getBoundingClientRect().height") > 50
