@@ -1,14 +1,15 @@
 """New results into a stored twin: O(1) when they come in order, a replay when they do not. Same answer either way.
 
 `update_twin` looks only at what arrived and at the stored memory. Whatever could change how older values were taken
-(late or amended results, a height, another eGFR equation, a drug start, a new diagnosis) is replayed from the whole
-chart with `build_twin`, which is a function of the chart alone: so the state never depends on the order of arrival.
+(late or amended results, a height, another eGFR equation, a drug start, a new diagnosis, a date that was in the future
+and came) is replayed from the whole chart with `build_twin`, which is a function of the chart alone: so the state never
+depends on the order of arrival.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from fhir_twin.assimilation.assimilate import advance, contributions
 from fhir_twin.assimilation.build import WITHOUT_STATE, assemble, build_twin, prepare
@@ -50,6 +51,8 @@ def append(twin: Twin, arrived: CodedChart, biomarkers: BiomarkerSet) -> Twin | 
         return None
     if memory.day < 0 or not _same_drugs(memory, arrived, biomarkers):
         return None
+    if _came_due(twin, arrived.chart.as_of):
+        return None
     new = _new_points(twin, arrived, biomarkers, profile)
     if new is None:
         return None
@@ -69,6 +72,16 @@ def _same_person(twin: Twin, profile: Profile) -> bool:
     return (old.sex, old.groups, old.ever) == (profile.sex, profile.groups, profile.ever) and (
         old.age is None
     ) == (profile.age is None)
+
+
+def _came_due(twin: Twin, as_of: datetime) -> bool:
+    """Whether a stored value that was dated in the future lies in the past by now: it counts from then on."""
+    for point in reversed(twin.points):  # in order of time: those of the future stand last
+        if point.time is None or point.time <= twin.as_of:
+            return False
+        if point.time <= as_of:
+            return True
+    return False
 
 
 def _same_drugs(memory: Memory, arrived: CodedChart, biomarkers: BiomarkerSet) -> bool:

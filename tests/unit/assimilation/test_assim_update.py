@@ -146,6 +146,22 @@ def test_what_could_change_older_values_is_replayed() -> None:
     )
 
 
+def test_a_value_of_the_future_counts_from_its_day_on() -> None:
+    """Once its moment has come it is used, whether something else arrives or nothing at all."""
+    values = series(12)
+    wrong = measured("soon", "8480-6", 190, "mm[Hg]", at(2021, 6))
+    twin = build_twin(whole([*values, wrong], now=at(2021, 3)), KNOWN)
+    assert next(p for p in twin.points if p.source.endswith("soon")).reason == "after-as-of"
+    fresh = measured("new", "8480-6", 150, "mm[Hg]", at(2021, 9))
+    for arrived in ([], [fresh]):
+        now = whole([*values, wrong, *arrived], now=at(2021, 10))
+        found, fast = update_twin(twin, replace(now, measurements=tuple(arrived)), KNOWN, lambda now=now: now)
+        assert not fast
+        equal(found, build_twin(now, KNOWN))
+    still = whole([*values, wrong], now=at(2021, 4))
+    assert append(twin, replace(still, measurements=()), KNOWN) is not None
+
+
 def test_one_observation_takes_less_than_a_few_milliseconds() -> None:
     """The gate is 1 ms on a quiet machine (benchmarks/bench_update.py); here only that it is not a replay."""
     values = series(600)
