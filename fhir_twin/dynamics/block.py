@@ -152,9 +152,9 @@ class Block:
             weight, jump = self._judge(visit, row, innovation, spread)
             if jump is not None:
                 level = terms[0][0]
+                signal = signal + jump  # before `ph` changes: of one term, the signal is a row of it
                 self.excess[level, level] += jump
                 ph[level] += jump
-                signal = signal + jump
             spread = signal + self.noise[visit, row] / weight
         move, shrink = innovation, None
         if self.bound is not None and self.bound[visit, row].any():

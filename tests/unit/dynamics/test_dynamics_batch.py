@@ -110,6 +110,26 @@ def test_few_people_as_machine_code_bit_for_bit(
             assert np.array_equal(getattr(left.trace, name), getattr(right.trace, name), equal_nan=True), name
 
 
+@pytest.mark.parametrize("machine_code", [False, True], ids=["numpy", "machine-code"])
+def test_a_confirmed_change_opens_a_level_that_stands_alone(
+    machine_code: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One constant state seen as it is: the second far value z has gain (P + z^2) / (P + z^2 + R), by hand."""
+    monkeypatch.setattr(fast, "_loaded", {})
+    assert not machine_code or fast.load()
+    p, r, rule = 0.01, 0.04, Robust()
+    one = Belief(
+        np.zeros((1, 1)), np.full((1, 1, 1), p), np.zeros(1), np.ones((1, 1), dtype=np.int64), np.ones((1, 1))
+    )
+    dynamics = Dynamics(np.zeros(1), np.zeros((1, 1)), np.zeros(1))
+    visits = Visits(np.array([[1.0]]), np.array([[[3.0]]]), np.array([r]))
+    done = kalman_filter(one, dynamics, np.eye(1), visits, robust=rule)
+    opened = p + 3.0**2
+    gain = opened / (opened + r)
+    assert done.belief.mean[0, 0] == pytest.approx(3.0 * gain, rel=1e-12)
+    assert done.belief.covariance[0, 0, 0] == pytest.approx(opened * (1.0 - gain), rel=1e-9)
+
+
 def test_bounds_and_traces_go_through_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "WORK", 0.0)
     start, dynamics, design, visits = _task(600)
