@@ -9,6 +9,7 @@ already knew of them would count them twice (regression to the mean would then b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 
 import numpy as np
 
@@ -55,6 +56,8 @@ def _groups(profile: Profile) -> frozenset[str]:
 
 
 def _mixture(rows: list[PriorRow]) -> tuple[float, float]:
+    if len(rows) == 1:
+        return rows[0].mean, sqrt(rows[0].sd ** 2)
     means = np.array([r.mean for r in rows])
     variances = np.array([r.sd**2 for r in rows])
     return float(means.mean()), float(np.sqrt(variances.max() + means.var()))

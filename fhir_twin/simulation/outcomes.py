@@ -28,30 +28,41 @@ COMPETES = frozenset({"kidney-failure"})  # KFRE censors deaths; PREVENT is adju
 @dataclass(frozen=True, slots=True, repr=False)
 class Start:
     """What all scenarios of one horizon start from. base: baselines within it; before (outcomes, D): their risks;
-    risks: the same in numbers; shares: see `mixture`; lost: see `mortality.losses`."""
+    shares: see `mixture`."""
 
     base: list[Baseline]
     before: Array
-    risks: tuple[EventRisk, ...]
     shares: Shares
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Told:
+    """`Start` in numbers. risks: mean and interval of each; lost: see `mortality.losses`."""
+
+    risks: tuple[EventRisk, ...]
     lost: tuple[tuple[int, Array], ...]
 
 
-def start(base: list[Baseline], outcomes: Outcomes, draws: int) -> Start:
+def start(base: list[Baseline], draws: int) -> Start:
     """Risks of "continue as now"."""
     before = (
         np.stack(_risks(base, {row: b.hazard for row, b in enumerate(base)}))
         if base
         else np.zeros((0, draws))
     )
-    ledger = Ledger()
-    places = [ledger.add(row) for row in before]
+    return Start(base, before, shares_of({b.outcome: b for b in base}))
+
+
+def told(begin: Start, outcomes: Outcomes, draws: int) -> Told:
+    """The risks of "continue as now" in numbers."""
+    base, ledger = begin.base, Ledger()
+    places = [ledger.add(row) for row in begin.before]
     ledger.settle()
     risks = tuple(
         EventRisk(b.outcome, b.horizon, *ledger.numbers(place), _title(b, base), b.basis)
         for b, place in zip(base, places, strict=True)
     )
-    return Start(base, before, risks, shares_of({b.outcome: b for b in base}), losses(base, outcomes, draws))
+    return Told(risks, losses(base, outcomes, draws))
 
 
 def risks_under(
@@ -97,7 +108,7 @@ def _title(item: Baseline, baselines: list[Baseline]) -> str:
     return f"{item.title}, less those who die first (life table)" if competes else item.title
 
 
-def event_risks(begin: Start, after: Mapping[int, int], ledger: Ledger) -> tuple[EventRisk, ...]:
+def event_risks(begin: Told, after: Mapping[int, int], ledger: Ledger) -> tuple[EventRisk, ...]:
     """after: row -> place in the ledger of its risk under the scenario, where it is another one."""
     return tuple(
         EventRisk(r.outcome, r.horizon_years, *ledger.numbers(after[row]), r.equation, r.basis)

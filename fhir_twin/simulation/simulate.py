@@ -26,15 +26,17 @@ from fhir_twin.simulation.ledger import Ledger
 from fhir_twin.simulation.mortality import death, qaly_gain
 from fhir_twin.simulation.outcomes import (
     Start,
+    Told,
     event_risks,
     relative_effects,
     relative_totals,
     risk_changes,
     risks_under,
     start,
+    told,
 )
 from fhir_twin.simulation.responses import Person, Response, respond
-from fhir_twin.simulation.shifts import Shift, biomarker_changes, courses, shifts
+from fhir_twin.simulation.shifts import biomarker_changes, courses, shifts
 
 
 def simulate(
@@ -53,9 +55,12 @@ def simulate(
     if twin.refused or twin.profile.deceased or not scenarios:
         return ()
     case = _open(twin, interventions, outcomes, draws)
+    same = any(s.choices == CONTINUE.choices for s in scenarios)
+    later = long_term(twin, case.person, outcomes) if same else ()
     horizons = dict.fromkeys(s.horizon_years for s in scenarios)
     natural = {years: natural_course(twin, biomarkers, edges(years)) for years in horizons}
     starts = {years: case.until(years) for years in horizons}
+    numbers = {years: told(begin, outcomes, draws) for years, begin in starts.items()}
     responses = [respond(s, case.person, interventions, outcomes) for s in scenarios]
     begun = [starts[s.horizon_years] for s in scenarios]
     after = risks_under(begun, [r.events for r in responses], draws)
@@ -64,28 +69,49 @@ def simulate(
     )
     ledger = Ledger()
     drafts = [
-        _draft(case, s, natural[s.horizon_years], begin, response, rows, shift, ledger)
-        for s, begin, response, rows, shift in zip(scenarios, begun, responses, after, moved, strict=True)
+        _draft(case, s, (begin, numbers[s.horizon_years]), response, rows, ledger)
+        for s, begin, response, rows in zip(scenarios, begun, responses, after, strict=True)
     ]
     ledger.settle()
-    return tuple(draft.trajectory(ledger) for draft in drafts)
+    curves = [
+        courses(twin, natural[s.horizon_years], shift) for s, shift in zip(scenarios, moved, strict=True)
+    ]
+    return tuple(
+        draft.trajectory(ledger, course, later) for draft, course in zip(drafts, curves, strict=True)
+    )
+
+
+def expected_change(
+    twin: Twin, scenario: Scenario, interventions: Interventions, outcomes: Outcomes, outcome: str, draws: int
+) -> float | None:
+    """The mean `RiskChange.difference` of one outcome as `simulate` gives it, and nothing else of a trajectory. None
+    where no absolute risk can be given, and for "continue as now"."""
+    if twin.refused or twin.profile.deceased or scenario.choices == CONTINUE.choices:
+        return None
+    case = _open(twin, interventions, outcomes, draws)
+    begin = case.until(scenario.horizon_years)
+    row = next((i for i, b in enumerate(begin.base) if b.outcome == outcome), None)
+    if row is None:
+        return None
+    response = respond(scenario, case.person, interventions, outcomes)
+    (after,) = risks_under([begin], [response.events], draws)
+    return float((after[row] - begin.before[row]).mean()) if row in after else 0.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Case:
-    """What all scenarios of one patient share. later: 30-year risks."""
+    """What all scenarios of one patient share."""
 
     twin: Twin
     person: Person
     base: list[Baseline]
-    later: tuple[EventRisk, ...]
     issues: tuple[Issue, ...]
     interventions: Interventions
     outcomes: Outcomes
 
     def until(self, years: float) -> Start:
         """Baselines within a scenario's horizon, and their risks."""
-        return start([b.within(years) for b in self.base], self.outcomes, self.person.draws)
+        return start([b.within(years) for b in self.base], self.person.draws)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -94,8 +120,8 @@ class _Draft:
 
     case: _Case
     scenario: Scenario
-    curves: tuple[Array, Array, Array]
     begin: Start
+    told: Told
     response: Response
     differences: dict[int, Array]
     after: dict[int, int]
@@ -104,11 +130,14 @@ class _Draft:
     totals: dict[str, int]
     gain: int | float | None
 
-    def trajectory(self, ledger: Ledger) -> Trajectory:
+    def trajectory(
+        self, ledger: Ledger, course: tuple[Array, Array, Array], later: tuple[EventRisk, ...]
+    ) -> Trajectory:
+        """course: median, low, high; later: 30-year risks of "continue as now"."""
         case, scenario, begin = self.case, self.scenario, self.begin
         same = scenario.choices == CONTINUE.choices
         words = {c.intervention: case.interventions.get(c.intervention).route for c in scenario.choices}
-        median, low, high = self.curves
+        median, low, high = course
         return Trajectory(
             scenario=scenario,
             biomarkers=case.twin.biomarkers,
@@ -116,7 +145,7 @@ class _Draft:
             median=median,
             low=low,
             high=high,
-            risks=event_risks(begin, self.after, ledger) + (case.later if same else ()),
+            risks=event_risks(self.told, self.after, ledger) + (later if same else ()),
             changes=() if same else risk_changes(begin, self.changes, ledger),
             biomarker_changes=tuple((key, *ledger.numbers(at)) for key, at in self.biomarkers.items()),
             issues=(*case.issues, *_unusable(scenario, self.response)),
@@ -139,26 +168,25 @@ def _nothing(gain: float | None) -> tuple[float, float, float] | None:
 def _draft(
     case: _Case,
     scenario: Scenario,
-    natural: tuple[Array, Array],
-    begin: Start,
+    begun: tuple[Start, Told],
     response: Response,
     after: dict[int, Array],
-    shift: Shift,
     ledger: Ledger,
 ) -> _Draft:
+    begin, numbers = begun
     differences = {row: risk - begin.before[row] for row, risk in after.items()}
     for each in differences.values():
         each.setflags(write=False)
     gain: Array | float | None = None
     if scenario.choices != CONTINUE.choices:
-        gain = qaly_gain(begin.lost, differences)
+        gain = qaly_gain(numbers.lost, differences)
     changes = biomarker_changes(response.biomarkers, case.person)
     totals = relative_totals(response.events)
     return _Draft(
         case,
         scenario,
-        courses(case.twin, natural, shift),
         begin,
+        numbers,
         response,
         differences,
         {row: ledger.add(risk) for row, risk in after.items()},
@@ -171,14 +199,13 @@ def _draft(
 
 def _open(twin: Twin, interventions: Interventions, outcomes: Outcomes, draws: int) -> _Case:
     point = {key: twin.estimate(key).mean for key in twin.biomarkers}
-    incident, told = diabetes_onset(twin, outcomes, draws)
+    incident, said = diabetes_onset(twin, outcomes, draws)
     profile = counted_as(twin.profile, incident)
     person = Person(posterior(twin, draws), point, profile, _height(twin), draws, _learned(twin))
     base, issues = baselines(twin, person, outcomes)
     base += incident + death(twin.profile, outcomes, draws)
-    issues += told
-    later = long_term(twin, person, outcomes)
-    return _Case(twin, person, base, later, tuple(issues), interventions, outcomes)
+    issues += said
+    return _Case(twin, person, base, tuple(issues), interventions, outcomes)
 
 
 def _learned(twin: Twin) -> dict[tuple[str, str], tuple[float, float, bool]]:

@@ -18,7 +18,7 @@ from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.intervention import Interventions, Outcomes
 from fhir_twin.model.scenario import CONTINUE, Choice, Scenario, Sensitivity, Trajectory
 from fhir_twin.model.twin import Profile, Twin, readonly
-from fhir_twin.simulation.simulate import simulate
+from fhir_twin.simulation.simulate import expected_change, simulate
 
 KEYS = ("intervention", "dose", "delay_years", "adherence", "stop", "from_dose")
 UNKNOWN_FACTS: tuple[tuple[str, tuple[Any, Any]], ...] = (("smoker", (False, True)),)
@@ -103,17 +103,18 @@ def sensitivity(
 
     Empty when no absolute risk can be given. `swing` is the span of the change; the input with the largest swing that
     can be measured is the measurement most worth taking."""
+    del biomarkers  # as `what_if` takes them; the natural course has no part in a change of risk
     found = []
     for key in twin.biomarkers:
         estimate = twin.estimate(key)
         ends = [_fixed(twin, key, value) for value in (estimate.low, estimate.high)]
-        values = [_change(t, scenario, biomarkers, interventions, outcomes, outcome) for t in ends]
+        values = [_change(t, scenario, interventions, outcomes, outcome) for t in ends]
         if values[0] is not None and values[1] is not None:
             found.append(Sensitivity(key, estimate.low, estimate.high, values[0], values[1]))
     for fact, answers in UNKNOWN_FACTS:
         if getattr(twin.profile, fact) is None:
             ends = [replace(twin, profile=_with(twin.profile, fact, answer)) for answer in answers]
-            values = [_change(t, scenario, biomarkers, interventions, outcomes, outcome) for t in ends]
+            values = [_change(t, scenario, interventions, outcomes, outcome) for t in ends]
             if values[0] is not None and values[1] is not None:
                 found.append(Sensitivity(fact, float(answers[0]), float(answers[1]), values[0], values[1]))
     return tuple(sorted(found, key=lambda s: (-s.swing, s.input)))
@@ -141,10 +142,8 @@ def _fixed(twin: Twin, key: str, value: float) -> Twin:
 def _change(
     twin: Twin,
     scenario: Scenario,
-    biomarkers: BiomarkerSet,
     interventions: Interventions,
     outcomes: Outcomes,
     outcome: str,
 ) -> float | None:
-    (trajectory,) = simulate(twin, (scenario,), biomarkers, interventions, outcomes, draws=200)
-    return next((c.difference for c in trajectory.changes if c.outcome == outcome), None)
+    return expected_change(twin, scenario, interventions, outcomes, outcome, draws=200)

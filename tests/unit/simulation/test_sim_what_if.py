@@ -13,7 +13,8 @@ from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.intervention import Interventions, Outcomes
 from fhir_twin.model.scenario import Choice, Scenario
 from fhir_twin.model.twin import Twin
-from fhir_twin.simulation import choice_of, scenario_of, sensitivity, what_if
+from fhir_twin.simulation import choice_of, scenario_of, sensitivity, simulate, what_if
+from fhir_twin.simulation.simulate import expected_change
 
 MakeTwin = Callable[..., Twin]
 
@@ -126,3 +127,19 @@ def test_sensitivity_of_two_biomarkers_that_are_one(
     twin = replace(twin, covariance=whole)
     found = sensitivity(twin, Scenario("s", "s", (Choice("statin"),)), biomarkers, interventions, outcomes)
     assert len(found) == len(twin.biomarkers) and all(np.isfinite(s.swing) for s in found)
+
+
+@pytest.mark.parametrize("outcome", ["cvd", "mi", "heart-failure", "kidney-failure", "death"])
+def test_expected_change_is_that_of_the_whole_simulation(
+    outcome: str,
+    make_twin: MakeTwin,
+    biomarkers: BiomarkerSet,
+    interventions: Interventions,
+    outcomes: Outcomes,
+) -> None:
+    for twin in (make_twin(), make_twin(groups=("ascvd",))):
+        for choices in ((Choice("statin", "high"),), (Choice("statin"), Choice("ccb-dhp", delay_years=1.0)), ()):
+            scenario = Scenario("s", "s", choices, 5.0)
+            (whole,) = simulate(twin, (scenario,), biomarkers, interventions, outcomes, draws=200)
+            expected = next((c.difference for c in whole.changes if c.outcome == outcome), None)
+            assert expected_change(twin, scenario, interventions, outcomes, outcome, 200) == expected
