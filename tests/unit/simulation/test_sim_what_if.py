@@ -138,7 +138,11 @@ def test_expected_change_is_that_of_the_whole_simulation(
     outcomes: Outcomes,
 ) -> None:
     for twin in (make_twin(), make_twin(groups=("ascvd",))):
-        for choices in ((Choice("statin", "high"),), (Choice("statin"), Choice("ccb-dhp", delay_years=1.0)), ()):
+        for choices in (
+            (Choice("statin", "high"),),
+            (Choice("statin"), Choice("ccb-dhp", delay_years=1.0)),
+            (),
+        ):
             scenario = Scenario("s", "s", choices, 5.0)
             (whole,) = simulate(twin, (scenario,), biomarkers, interventions, outcomes, draws=200)
             expected = next((c.difference for c in whole.changes if c.outcome == outcome), None)
