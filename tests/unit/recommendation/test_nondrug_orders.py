@@ -283,6 +283,15 @@ def test_the_words_of_an_order_are_read_word_by_word(knowledge: Knowledge) -> No
     assert kind("CT abdomen without oral contrast with IV contrast", "ct-contrast") is True
     assert kind("Direct admission", "ct-contrast") is False
     assert kind("CT low dose lung cancer screening", "ct-contrast") is False
+    for other in (
+        "Chlamydia trachomatis (CT) NAAT",
+        "CT/NG PCR urine",
+        "Referral to CT surgery",
+        "CT surgery consult",
+    ):
+        assert kind(other, "ct-contrast") is False, other
+    assert kind("Refer to Mr Jones, consult", "mri-gadolinium") is False
+    assert kind("Pet therapy", "nuclear") is False
     assert kind("Cardiac MRI", "mri-gadolinium") is None
     assert kind("MRCP MR abdomen", "mri-gadolinium") is False
     split = read_order(service("CT abdomen", orderDetail=[{"text": "with contrast"}]))
