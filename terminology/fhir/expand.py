@@ -5,6 +5,7 @@ What R5 added to the expansion (properties of concepts) is written with R5's own
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -47,7 +48,7 @@ def expand(scope: Scope, value_set: Json, wish: Wish) -> Json:
     writer = Writer(wish)
     nested = wish.nested and not wish.text and wish.count is None and not wish.offset
     contains = _tree(chosen, writer) if nested and _has_tree(value_set) else [writer.row(m) for m in chosen]
-    expansion: Json = {"identifier": f"urn:uuid:{_identifier(own, wish)}", "timestamp": wish.at}
+    expansion: Json = {"identifier": f"urn:uuid:{_identifier(own, value_set, wish)}", "timestamp": wish.at}
     if total is not None:
         expansion["total"] = total
     if wish.offset or wish.count is not None:
@@ -61,9 +62,12 @@ def expand(scope: Scope, value_set: Json, wish: Wish) -> Json:
     return {**head, "expansion": {k: v for k, v in expansion.items() if v != []}}
 
 
-def _identifier(own: str, wish: Wish) -> str:
-    """The same question gets the same identifier (pages of one expansion share it)."""
-    asked = (own, wish.text, wish.active_only, wish.languages.written, wish.properties)
+def _identifier(own: str, value_set: Json, wish: Wish) -> str:
+    """The same question gets the same identifier (pages of one expansion share it); another definition another one."""
+    definition = json.dumps(
+        [value_set.get(k) for k in ("compose", "expansion", "contained")], sort_keys=True, default=str
+    )
+    asked = (own, definition, wish.text, wish.active_only, wish.languages.written, wish.properties)
     return str(uuid.uuid5(uuid.NAMESPACE_URL, repr(asked)))
 
 

@@ -107,6 +107,9 @@ class Scope:
         return found
 
     def use(self, name: str, canonical: str) -> None:
+        """Notes what an answer drew on; a contained resource ("#id") is part of what holds it."""
+        if canonical.startswith("#"):
+            return
         self.used.setdefault(name, {})[canonical] = None
 
     def want_supplements(self, canonicals: Sequence[str]) -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import sqlite3
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -50,6 +55,41 @@ def test_an_interrupted_import_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     import_release("snomed", source, tmp_path / "whole")
     [one], [two] = (sorted(p.glob("*.sqlite")) for p in (out, tmp_path / "whole"))
     assert one.read_bytes() == two.read_bytes()
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from terminology import library
+library._BATCH = 50
+def told(rows):
+    if rows >= int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+library.import_release("obo", Path(sys.argv[1]), Path(sys.argv[2]), told)
+"""
+
+
+def test_an_import_that_is_killed_again_and_again_is_whole_in_the_end(tmp_path: Path) -> None:
+    """SIGKILL in the middle, three times; the file is then that of an import nobody disturbed."""
+    terms = "".join(f"[Term]\nid: MADE:{n}\nname: thing {n}\nsynonym: \"alias {n}\" EXACT []\n"
+                    f"is_a: MADE:{n // 2}\n\n" for n in range(1, 400))  # fmt: skip
+    source = tmp_path / "made.obo"
+    source.write_text(f"format-version: 1.2\ndata-version: 1\nontology: made\n\n{terms}", "utf-8")
+    folder = tmp_path / "out"
+    for rows in (50, 150, 300):
+        command = [sys.executable, "-c", _KILLED, str(source), str(folder), str(rows)]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        assert list(folder.glob("*.sqlite")) == [] and unfinished(folder)[0][1] >= 50
+    _, _, path = import_release("obo", source, folder)
+    _, _, whole = import_release("obo", source, tmp_path / "undisturbed")
+    assert unfinished(folder) == []
+
+    def rows_of(file: Path) -> dict[str, list[object]]:
+        with closing(sqlite3.connect(file)) as db:
+            tables = ("concept", "term", "property", "edge", "above", "map")
+            return {t: sorted(db.execute(f"select * from {t}").fetchall(), key=repr) for t in tables}
+
+    assert rows_of(path) == rows_of(whole)
 
 
 def test_rows_about_unknown_concepts_are_defects(tmp_path: Path) -> None:

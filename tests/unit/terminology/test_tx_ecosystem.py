@@ -142,6 +142,32 @@ def test_a_circle_of_contained_value_sets() -> None:
     assert refused.value.issues[0].kind == "vs-invalid" and refused.value.issues[0].code == "processing"
 
 
+def test_contained_value_sets_are_part_of_what_holds_them() -> None:
+    """simple/simple-expand-contained-nested, exclude/exclude-contained: only canonicals are named as used."""
+    inner = [{"resourceType": "ValueSet", "id": "in", "status": "active",
+              "compose": {"include": [{"system": CS, "concept": [{"code": "h"}, {"code": "k"}]}]}},
+             {"resourceType": "ValueSet", "id": "out", "status": "active",
+              "compose": {"include": [{"system": CS, "concept": [{"code": "k"}]}]}}]  # fmt: skip
+    outer = value_set({"valueSet": ["#in"]}, exclude=[{"valueSet": ["#out"]}], contained=inner)
+    found = ask("expand", code_system(), valueSet=outer)
+    assert codes(found) == ["h"]
+    assert [p["name"] for p in found["expansion"]["parameter"]] == ["used-codesystem"]
+
+
+def test_an_expansion_has_one_identifier() -> None:
+    """ValueSet.expansion.identifier of R4 names the expansion: of one definition, over all its pages."""
+
+    def identifier(vs: dict[str, Any], **given: Any) -> str:
+        return str(ask("expand", code_system(), valueSet=vs, **given)["expansion"]["identifier"])
+
+    one, other = (
+        value_set({"system": CS}, url=""),
+        value_set({"system": CS, "concept": [{"code": "h"}]}, url=""),
+    )
+    assert identifier(one, count=1, offset=0) == identifier(one, count=1, offset=1) == identifier(one)
+    assert identifier(one) != identifier(other) and identifier(one) != identifier(one, activeOnly=True)
+
+
 def test_subsumes_needs_a_system() -> None:
     """simple/simple-subsumes-no-system: a problem of the request, not of a code system."""
     with pytest.raises(TxError) as refused:
