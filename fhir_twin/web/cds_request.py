@@ -168,6 +168,8 @@ def _named(entry: dict[str, Any]) -> Any:
 
 
 def _ours(resource: Resource, number: int, patient: str) -> Resource:
+    if not isinstance(resource.get("resourceType"), str):
+        raise InvalidInput("a draft order has no resourceType")
     id_ = resource.get("id")
     if id_ is not None and (not isinstance(id_, str) or not ID.match(id_)):
         raise InvalidInput("a draft order has an id that is none")

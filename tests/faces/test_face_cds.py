@@ -721,6 +721,30 @@ def test_orders_that_are_no_drugs_are_judged_or_said_not_to_be(post: Post) -> No
     assert check_cards(post("/fhir-twin-order-select", one)) == [], "told, and answered for these orders"
 
 
+@pytest.mark.parametrize("type_", [None, 7, ["ServiceRequest"], {}])
+def test_a_draft_without_a_type_is_refused_not_overlooked(post: Post, type_: Any) -> None:
+    """D13: what cannot be told apart is 400; nothing is left out in silence."""
+    typeless = {**service("s1", "Complete blood count"), "resourceType": type_}
+    body = sign(MARIA, order("d1", MARIA, "clarithromycin 500 mg"), typeless)
+    assert post("/fhir-twin-order-sign", body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"code": None},
+        {"code": "CT"},
+        {"code": {"coding": 3}},
+        {"code": {"coding": [{"code": "x" * 5000}]}},
+        {"orderDetail": [[]]},
+    ],
+)
+def test_odd_orders_are_said_not_to_be_judged(post: Post, more: dict[str, Any]) -> None:
+    body = sign(MARIA, {**service("s1", ""), **more})
+    [card] = check_cards(post("/fhir-twin-order-sign", body))
+    assert card["source"]["topic"]["code"] == "not-judged"
+
+
 def test_a_repeat_can_be_taken_out(post: Post) -> None:
     body = sign(ARTHUR, service("s1", "Hemoglobin A1c"))
     value = {"value": 5.6, "unit": "%", "system": "http://unitsofmeasure.org", "code": "%"}
