@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from terminology.fhir.concept import Entry, value_of
-from terminology.fhir.languages import Languages, chosen
+from terminology.fhir.languages import OWN_USE, Languages, chosen
 from terminology.fhir.members import Member
 from terminology.fhir.selection import dicts
 
 Json = dict[str, Any]
 _R5 = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion"
-_USAGE = "http://terminology.hl7.org/CodeSystem/designation-usage"
 # Extensions of a concept that say what R5 writes as a property of the expansion (code, uri of the property).
 _AS_PROPERTY = {
     "http://hl7.org/fhir/StructureDefinition/codesystem-conceptOrder": "order",
@@ -102,7 +101,7 @@ class Writer:
         found: list[Json] = []
         if entry.display and (self._source is not None or shown != entry.display):
             named = {"language": language} if language else {}
-            found.append({**named, "use": {"system": _USAGE, "code": "display"}, "value": entry.display})
+            found.append({**named, "use": OWN_USE, "value": entry.display})
         for raw in (*dicts(member.own.get("designation")), *entry.designations):
             kept = {k: v for k, v in raw.items() if k in ("language", "use", "value", "extension")}
             if raw is not self._source and kept not in found:

@@ -18,6 +18,11 @@ _DISPLAY_USES = {
     ("http://terminology.hl7.org/CodeSystem/hl7TermMaintInfra", "preferredForLanguage"),
     ("http://snomed.info/sct", "900000000000013009"),
 }
+# What the display of the code system itself is called among designations (CodeSystem hl7TermMaintInfra of HL7).
+OWN_USE = {
+    "system": "http://terminology.hl7.org/CodeSystem/hl7TermMaintInfra",
+    "code": "preferredForLanguage",
+}
 NOT_DISPLAY = {("http://snomed.info/sct", "900000000000003001")}
 
 

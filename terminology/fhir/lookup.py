@@ -6,13 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from terminology.fhir.concept import CodeSystem, Entry, value_of
-from terminology.fhir.languages import Languages, display
+from terminology.fhir.languages import OWN_USE, Languages, display
 from terminology.fhir.problem import TxError, TxIssue
 from terminology.fhir.scope import Scope
 
 Json = dict[str, Any]
-# What HL7 calls the display of the code system itself (CodeSystem hl7TermMaintInfra).
-_OWN = {"system": "http://terminology.hl7.org/CodeSystem/hl7TermMaintInfra", "code": "preferredForLanguage"}
 _NOT_LISTED = ("designation", "lang", "display", "code", "system", "name", "version")
 
 
@@ -54,7 +52,7 @@ def lookup(
 
 def _designations(entry: Entry, system: CodeSystem) -> Iterator[Json]:
     own = {"language": system.language} if system.language else {}
-    first = {**own, "use": _OWN, "value": entry.display}
+    first = {**own, "use": OWN_USE, "value": entry.display}
     for element in ([first] if entry.display else []) + list(entry.designations):
         body: list[Json] = []
         if element.get("language"):

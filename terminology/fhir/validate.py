@@ -49,7 +49,7 @@ def in_value_set(scope: Scope, value_set: Json, question: Question) -> Json:
         checked.append(_in_value_set(members, value_set, question, place))
         if any(c.broken for c in checked):
             break
-    name = joined(str(value_set.get("url", "")), str(value_set.get("version") or ""))
+    name = _named(value_set)
     more: list[TxIssue] = []
     if question.form == "CodeableConcept" and not any(c.inside or c.broken or c.unsure for c in checked):
         text = f"No valid coding was found for the value set '{name}'"
@@ -96,7 +96,7 @@ def _in_value_set(members: Members, value_set: Json, question: Question, place: 
     code, version = str(coding.get("code") or ""), str(coding.get("version") or "")
     url = str(coding.get("system") or "")
     checked = Checked(url, code, version)
-    name = joined(str(value_set.get("url", "")), str(value_set.get("version") or ""))
+    name = _named(value_set)
     infer = question.infer_system and question.form == "code"
     lacking = incomplete(coding, question.path(place, ""), inferred=infer)
     if lacking is not None:
@@ -134,7 +134,7 @@ def _settle(checked: Checked, member: Member | None, value_set: Json, question: 
     if member is not None:
         state = check_state(member.entry, question.active_only, where)
         checked.inside = not state and (question.abstract or not member.entry.abstract)
-        name = joined(str(value_set.get("url", "")), str(value_set.get("version") or ""))
+        name = _named(value_set)
         marked = comment_presence(member.entry, member.system.url, member.own, name, where)
         checked.issues += [*state, *comment_state(member.entry, whole), *marked]
     elif checked.entry is not None and checked.entry.inactive and _only_active(value_set):
@@ -278,6 +278,11 @@ def _included_version(value_set: Json, url: str) -> str:
         if include.get("system") == url and include.get("version"):
             return str(include["version"])
     return ""
+
+
+def _named(value_set: Json) -> str:
+    """As messages name it; one that was sent along may have no url."""
+    return joined(str(value_set.get("url") or ""), str(value_set.get("version") or "")) or "(unidentified)"
 
 
 def _only_active(value_set: Json) -> bool:

@@ -84,19 +84,29 @@ def language_fallback(actual: Json, expected: Json) -> None:
 
 def lookup_parameters(actual: Json, expected: Json) -> None:
     """tests/simple/simple-lookup2-response-parameters.json: definition is a parameter of $lookup and was a property;
-    abstract is told of abstract concepts; the own display is "preferredForLanguage" where it was "display"."""
+    abstract is told of abstract concepts."""
     for part in actual.get("parameter", ()):
         if part.get("name") == "definition":
             text = part.pop("valueString")
             body = [{"name": "code", "valueCode": "definition"}, {"name": "value", "valueString": text}]
             part.update(name="property", part=body)
-        for inner in part.get("part", ()):
-            if (inner.get("valueCoding") or {}).get("code") == "preferredForLanguage":
-                system = "http://terminology.hl7.org/CodeSystem/designation-usage"
-                inner["valueCoding"] = {"system": system, "code": "display"}
     for answer in (actual, expected):
         if "parameter" in answer:
             answer["parameter"] = [p for p in answer["parameter"] if p["name"] != "abstract"]
+
+
+def own_designation(actual: Json, expected: Json) -> None:
+    """tests/language/expand-xform-de-multi-en-default-response-valueSet.json, tests/simple/simple-lookup-response-
+    parameters.json: among designations the own display is "preferredForLanguage" where it was "display"."""
+    before = {"system": "http://terminology.hl7.org/CodeSystem/designation-usage", "code": "display"}
+    for part in actual.get("parameter", ()):
+        for inner in part.get("part", ()):
+            if (inner.get("valueCoding") or {}).get("code") == "preferredForLanguage":
+                inner["valueCoding"] = dict(before)
+    for row in _rows(actual.get("expansion") or {}):
+        for designation in row.get("designation", ()):
+            if (designation.get("use") or {}).get("code") == "preferredForLanguage":
+                designation["use"] = dict(before)
 
 
 def circles(actual: Json, expected: Json) -> None:
@@ -113,7 +123,7 @@ def circles(actual: Json, expected: Json) -> None:
 
 CHANGES: tuple[Change, ...] = (
     deprecated_is_active, status_of_inactive, word_about_inactive, versions_in_words, unable_to_check,
-    language_fallback, lookup_parameters, circles,
+    language_fallback, lookup_parameters, own_designation, circles,
 )  # fmt: skip
 
 

@@ -181,6 +181,32 @@ def test_the_own_display_among_the_designations_of_lookup() -> None:
     assert uses == {"preferredForLanguage"}
 
 
+def test_the_own_display_among_the_designations_of_an_expansion() -> None:
+    """language/expand-xform-de-multi-en-default: shown in another language, the own display is a designation."""
+    found = ask("expand", code_system(), EVERY, url=VS, displayLanguage="de", includeDesignations=True)
+    [row] = [r for r in found["expansion"]["contains"] if r["code"] == "h"]
+    assert row["display"] == "Herzkrankheit"
+    [own] = row["designation"]
+    assert (own["value"], own["language"], own["use"]["code"]) == (
+        "Heart disease",
+        "en",
+        "preferredForLanguage",
+    )
+
+
+def test_a_value_set_without_url_is_named_so() -> None:
+    """validation/validate-contained-bad."""
+    given = {
+        "valueSet": value_set({"system": CS, "concept": [{"code": "h"}]}, url=""),
+        "coding": {"system": CS, "code": "k"},
+    }
+    del given["valueSet"]["version"]
+    answer = ask("validate_in_value_set", code_system(), **given)
+    assert values(answer, "message") == [
+        f"The provided code '{CS}#k' was not found in the value set '(unidentified)'"
+    ]
+
+
 def question(**given: Any) -> dict[str, Any]:
     parameters = [{"name": "url", "valueUri": VS}]
     parameters += [
