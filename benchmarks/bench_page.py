@@ -22,6 +22,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from fhir_twin.knowledge import load_knowledge
+from fhir_twin.pipeline import warm_up
 from fhir_twin.sandbox import serve_sandbox
 from fhir_twin.sandbox.stories import load_bundles, stories
 from fhir_twin.settings import load_settings
@@ -111,7 +112,9 @@ def main() -> int:
         server = open_server(settings)
         for bundle in load_bundles():
             server.transaction(bundle)
-        base = serve(create_app(open_service(settings, load_knowledge()), settings))
+        service = open_service(settings, load_knowledge())
+        warm_up(service.knowledge)  # as `fhir-twin serve` does before the first request
+        base = serve(create_app(service, settings))
         people = [stories()[i][0] for i in (0, 1, 3, 4)][:CLIENTS]
         readers = [Reader(base, patient) for patient in people]
         plain = Flask("floor")

@@ -83,13 +83,12 @@ def polynomial_of_two(coefficients: Array, x: Array, y: Array) -> Array:
         fast(coefficients, x, y, total)
         return total
     n = len(coefficients)
-    total[:] = coefficients[n - 1, 0]
-    inner = np.empty_like(x)
+    inner = np.zeros((n, len(x)))  # the polynomials in y of all powers of x, side by side
+    for j in range(n - 1, -1, -1):
+        inner[: n - j] *= y
+        inner[: n - j] += coefficients[: n - j, j, None]
+    total[:] = inner[n - 1]
     for i in range(n - 2, -1, -1):
-        inner[:] = coefficients[i, n - 1 - i]
-        for c in coefficients[i, : n - 1 - i][::-1]:
-            inner *= y
-            inner += c
         total *= x
-        total += inner
+        total += inner[i]
     return total

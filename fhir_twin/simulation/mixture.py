@@ -65,9 +65,12 @@ def shares_of(base: dict[str, Baseline]) -> Shares:
     return Shares(base, found, {})
 
 
-def averages(scenarios: Sequence[tuple[Shares, list[EventTerm]]], draws: int) -> list[dict[str, Array]]:
+def averages(
+    scenarios: Sequence[tuple[Shares, list[EventTerm]]], draws: int, only: str = ""
+) -> list[dict[str, Array]]:
     """Per scenario: outcome -> mean hazard ratio (D,) over the baseline's horizon against "continue as now", with the
-    weights of the baseline hazard. Outcomes that no term speaks of are left out: their ratio is 1."""
+    weights of the baseline hazard. Outcomes that no term speaks of are left out: their ratio is 1. only: the one
+    outcome that is asked for ("" = all)."""
     rows: list[Row] = []
     weights: dict[tuple[float, float], Array] = {}
     asked: list[list[tuple[str, list[tuple[Array | None, int]]]]] = []
@@ -76,6 +79,8 @@ def averages(scenarios: Sequence[tuple[Shares, list[EventTerm]]], draws: int) ->
         wanted = []
         names = tuple((t.outcome, t.intervention) for t in terms)
         for outcome, addends in _sums(tuple(shares.base), names) if terms else ():
+            if only and outcome != only:
+                continue
             item = shares.base[outcome]
             kind = (item.horizon, item.growth)
             if kind not in weights:

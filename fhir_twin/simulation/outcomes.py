@@ -66,13 +66,15 @@ def told(begin: Start, outcomes: Outcomes, draws: int) -> Told:
 
 
 def risks_under(
-    starts: Sequence[Start], terms: Sequence[list[EventTerm]], draws: int
+    starts: Sequence[Start], terms: Sequence[list[EventTerm]], draws: int, only: str = ""
 ) -> list[dict[int, Array]]:
     """Per scenario, which starts at `starts[i]` and does `terms[i]`: row of the baseline -> its risk (D,); rows that no
     term speaks of are left out."""
     found = []
     for begin, ratios in zip(
-        starts, averages([(s.shares, t) for s, t in zip(starts, terms, strict=True)], draws), strict=True
+        starts,
+        averages([(s.shares, t) for s, t in zip(starts, terms, strict=True)], draws, only),
+        strict=True,
     ):
         rows = {row: b for row, b in enumerate(begin.base) if b.outcome in ratios}
         after = _risks(begin.base, {row: b.hazard * ratios[b.outcome] for row, b in rows.items()})

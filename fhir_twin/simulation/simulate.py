@@ -94,7 +94,7 @@ def expected_change(
     if row is None:
         return None
     response = respond(scenario, case.person, interventions, outcomes)
-    (after,) = risks_under([begin], [response.events], draws)
+    (after,) = risks_under([begin], [response.events], draws, outcome)
     return float((after[row] - begin.before[row]).mean()) if row in after else 0.0
 
 

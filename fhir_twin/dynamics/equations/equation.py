@@ -112,6 +112,11 @@ class Equation:
 
     def reasons(self, **given: Any) -> tuple[str, ...]:
         """Why it would refuse one person, without working out the answer. Raises TypeError as a call does."""
+        names = [i.name for i in self.inputs]
+        if not self.scopes and given.keys() <= set(names):
+            plain = zip(self.inputs, map(given.get, names), strict=True)
+            if all(isinstance(value, _PLAIN) and _fits(item, value) for item, value in plain):
+                return ()
         return tuple(r.rule for r in self._read(given)[1] if bool(r.mask))
 
     def _read(self, given: Mapping[str, Any]) -> tuple[Inputs, list[Refusal]]:
@@ -119,6 +124,22 @@ class Equation:
         for rule, outside in self.scopes:
             refusals.append(Refusal("", "scope", rule, _same_shape(outside(values), values)))
         return values, refusals
+
+
+_PLAIN = bool | int | float | str | None
+
+
+def _fits(item: Input, value: bool | float | str | None) -> bool:
+    """Would a plain value pass for certain? What is not certain is looked at closely."""
+    if value is None:
+        return item.optional
+    if item.kind == "sex":
+        return value in ("female", "male")
+    if item.kind == "flag":
+        return isinstance(value, bool)
+    if item.kind != "number" or isinstance(value, str | bool):
+        return False
+    return item.low < value < item.high
 
 
 def read_inputs(inputs: tuple[Input, ...], given: Mapping[str, Any]) -> tuple[Inputs, list[Refusal]]:

@@ -136,3 +136,19 @@ def test_the_page_of_inputs_is_current() -> None:
     assert runpy.run_path(str(folder / "make_equations.py"))["page"]() == (
         folder / "equation-inputs.md"
     ).read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reasons_alone_are_those_of_the_answer(name: str) -> None:
+    equation = EQUATIONS[name]
+    good = _people(equation, 1)[0]
+    cases = [good]
+    for item in equation.inputs:
+        cases += [
+            {**good, item.name: value}
+            for value in (None, "x", float("nan"), -1e9, 1e9, item.low, item.high, True)
+        ]
+    for given in cases:
+        assert equation.reasons(**given) == equation(**given).reasons()
+    with pytest.raises(TypeError, match="unknown input"):
+        equation.reasons(**good, shoe_size=43)
