@@ -313,12 +313,14 @@ def test_servers_add_list_check(tmp_path: Path, capsys: pytest.CaptureFixture[st
         peer.fetch_jwks = lambda _url: keys.jwks()
         common = ["--servers-file", str(tmp_path / "s.toml"), "--key-folder", str(tmp_path / "keys")]
         add = ["servers", *common, "add", "ehr", peer.base, "--client-id", "twin", "--login", "key"]
-        assert main([*add, "--backend-scope", "system/*.rs"]) == 0
+        assert main([*add, "--backend-scope", "system/*.rs", "--authorize-post"]) == 0
+        assert read_servers(tmp_path / "s.toml").servers[0].authorize_post
         assert main(["servers", *common, "list"]) == 0
         assert peer.base in capsys.readouterr().out
         code = main(["servers", *common, "check", "ehr", "--json"])
         checks = {c["name"]: c["state"] for c in json.loads(capsys.readouterr().out)}
         assert code == 0
+        assert checks["authorize by POST"] == "warn"  # not announced: a GET is sent
         assert checks["SMART configuration"] == checks["PKCE"] == checks["Backend Services"] == "pass"
         peer.quirks.s256 = False
         peer.quirks.token_error = (400, {"error": "invalid_scope"})
