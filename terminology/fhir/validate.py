@@ -248,7 +248,7 @@ def _outside(checked: Checked, coding: Json, question: Question, place: int, nam
     text = f"The provided code '{checked.url}{version}#{checked.code}{shown}' was not found in the value set '{name}'"
     where = question.path(place, "code")
     if question.form == "CodeableConcept":
-        return TxIssue("information", "code-invalid", "this-code-not-in-vs", text, where)
+        return TxIssue("information", "code-invalid", "this-code-not-in-vs", text, where, silent=True)
     return TxIssue("error", "code-invalid", "not-in-vs", text, where)
 
 

@@ -95,6 +95,19 @@ def lookup_parameters(actual: Json, expected: Json) -> None:
             answer["parameter"] = [p for p in answer["parameter"] if p["name"] != "abstract"]
 
 
+def said_of_each_coding(actual: Json, expected: Json) -> None:
+    """tests/other/validation-dual-filter-out-response-parameters.json: that one coding of several is not in the value
+    set stands among the issues, and no longer in the message too."""
+    more = [
+        i["details"]["text"]
+        for i in _issues(actual)
+        if i["details"]["coding"][0]["code"] == "this-code-not-in-vs"
+    ]
+    for part in actual.get("parameter", ()):
+        if part["name"] == "message":
+            part["valueString"] = "; ".join(sorted({*part["valueString"].split("; "), *more}))
+
+
 def own_designation(actual: Json, expected: Json) -> None:
     """tests/language/expand-xform-de-multi-en-default-response-valueSet.json, tests/simple/simple-lookup-response-
     parameters.json: among designations the own display is "preferredForLanguage" where it was "display"."""
@@ -123,7 +136,7 @@ def circles(actual: Json, expected: Json) -> None:
 
 CHANGES: tuple[Change, ...] = (
     deprecated_is_active, status_of_inactive, word_about_inactive, versions_in_words, unable_to_check,
-    language_fallback, lookup_parameters, own_designation, circles,
+    language_fallback, lookup_parameters, own_designation, said_of_each_coding, circles,
 )  # fmt: skip
 
 

@@ -207,6 +207,20 @@ def test_a_value_set_without_url_is_named_so() -> None:
     ]
 
 
+def test_a_coding_that_is_not_in_it_is_an_issue_of_its_own() -> None:
+    """other/validation-dual-filter-out, permutations/good-cc2-isa: the message says it once, for all codings."""
+    heart = value_set({"system": CS, "filter": [{"property": "concept", "op": "is-a", "value": "h"}]})
+    two = {"coding": [{"system": CS, "code": "k"}, {"system": CS, "code": "old"}]}
+    answer = ask("validate_in_value_set", code_system(), heart, url=VS, codeableConcept=two)
+    assert kinds(answer) == ["not-in-vs", "this-code-not-in-vs", "this-code-not-in-vs"]
+    assert values(answer, "message") == [f"No valid coding was found for the value set '{VS}|1'"]
+    one_in = {"coding": [{"system": CS, "code": "k"}, {"system": CS, "code": "hf"}]}
+    good = ask("validate_in_value_set", code_system(), heart, url=VS, codeableConcept=one_in)
+    assert (
+        values(good, "result") == [True] and values(good, "message") == [] and values(good, "code") == ["hf"]
+    )
+
+
 def question(**given: Any) -> dict[str, Any]:
     parameters = [{"name": "url", "valueUri": VS}]
     parameters += [
