@@ -37,7 +37,7 @@ from terminology import open_coder  # noqa: E402
 from terminology.text.lexicon import load_lexicon  # noqa: E402
 
 SEED = 2
-SHORTHAND = ("dev", "second", "test", "final", "third", "fourth", "fifth", "sixth", "seventh")
+SHORTHAND = ("dev", "second", "test", "final", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 # measure: goal, stretch; the smaller is better where goal > stretch. Set from figures of published and measured peers.
 BARS = {
     "shorthand strict top-1": (0.80, 0.88),
