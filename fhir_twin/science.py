@@ -76,9 +76,12 @@ class Knowledge(NamedTuple):
 
 @cache
 def knowledge(overlay: str | None = None) -> Knowledge:
-    """The knowledge that ships with the package; overlay: a site's knowledge folder on top. Read once."""
+    """The knowledge that ships with the package; overlay: a site's knowledge folder on top. Read once.
+    Raises InvalidInput when there is none."""
     from pathlib import Path
 
+    if overlay is not None and not Path(overlay).is_dir():
+        raise InvalidInput("overlay: there is no such folder")
     source = Source(overlay=None if overlay is None else Path(overlay))
     return Knowledge(load_biomarkers(source), load_interventions(source), load_outcomes(source))
 
@@ -108,8 +111,8 @@ def forecast(
     or k keys (or covariates["biomarkers"]). covariates, each optional: "age" (at time 0), "sex", "groups", "setting",
     "readings", "drugs". -> Forecast: mean (P, A, k), quantiles (P, A, k, q) at `levels`. More in
     `fhir_twin.dynamics.forecast.forecast`. Raises InvalidInput."""
-    keys = _keys(biomarkers, covariates)
-    plain = {name: value for name, value in covariates.items() if name != "biomarkers"}
+    plain = _plain(covariates)
+    keys = _keys(biomarkers, plain.pop("biomarkers", None))
     model = knowledge().biomarkers if known is None else known
     return _forecast.forecast(
         times, values, plain, at, biomarkers=keys, known=model, levels=levels, of=of, prior=prior,
@@ -127,8 +130,8 @@ def learn_intervals(
     prior: Literal["population", "flat"] = "population",
 ) -> BiomarkerSet:
     """Knowledge with conformal tables of these people: pass it to `forecast` as `known`, for other people."""
-    keys = _keys(biomarkers, covariates)
-    plain = {name: value for name, value in covariates.items() if name != "biomarkers"}
+    plain = _plain(covariates)
+    keys = _keys(biomarkers, plain.pop("biomarkers", None))
     model = knowledge().biomarkers if known is None else known
     return _learn.learn_intervals(times, values, plain, biomarkers=keys, known=model, prior=prior)
 
@@ -180,8 +183,14 @@ def hangs_on(
     return _cohort.hangs_on(people, option, *knowledge(overlay), outcome=outcome, spread=spread)
 
 
-def _keys(given: str | Sequence[str] | None, covariates: Mapping[str, Any]) -> tuple[str, ...]:
-    found = covariates.get("biomarkers") if given is None else given
+def _plain(covariates: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not isinstance(covariates, Mapping | None):
+        raise InvalidInput("covariates: must be {name: value}")
+    return dict(covariates or {})
+
+
+def _keys(given: str | Sequence[str] | None, among: str | Sequence[str] | None) -> tuple[str, ...]:
+    found = among if given is None else given
     if found is None:
         raise InvalidInput(f"biomarkers: say which, of {', '.join(biomarkers())}")
     return (found,) if isinstance(found, str) else tuple(found)

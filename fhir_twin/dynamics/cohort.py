@@ -13,7 +13,8 @@ from fhir_twin.errors import InvalidInput
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.twin import Array, Profile
 
-SEXES: dict[str, Literal["female", "male"]] = {"female": "female", "male": "male"}
+SEXES: dict[str, Literal["female", "male"]] = {"female": "female", "male": "male", "f": "female", "m": "male"}
+SETTINGS = ("office", "home", "ambulatory", "inpatient", "community", "unknown")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -29,32 +30,74 @@ class People:
 
 
 def read_people(covariates: Mapping[str, Any], count: int) -> People:
+    """The people of `forecast.forecast`'s covariates; None is as if not given. Raises InvalidInput naming the one that
+    cannot be read."""
+
     def column(name: str, missing: Any) -> list[Any]:
-        given = covariates.get(name, missing)
-        if isinstance(given, str | float | int | frozenset | set):
+        given = covariates.get(name)
+        given = missing if given is None else given
+        if _single(given):
             return [given] * count
         if len(given) != count:
             raise InvalidInput(f"covariates: {name} must have one entry per person")
         return list(given)
 
-    ages = np.array([np.nan if a is None else float(a) for a in column("age", float("nan"))])
-    sexes, groups = column("sex", "unknown"), column("groups", frozenset())
+    ages = np.array([_number(a, "age in years") for a in column("age", np.nan)], dtype=np.float64)
+    given = covariates.get("groups")
+    one_set = isinstance(given, list | tuple) and bool(given) and all(isinstance(g, str) for g in given)
+    groups = [frozenset(given)] * count if one_set and given else column("groups", frozenset())
     cache: dict[tuple[Any, ...], Profile] = {}
     profiles = []
-    for sex, held in zip(sexes, groups, strict=True):
-        key = (str(sex), frozenset(held))
+    for word, held in zip(column("sex", ""), groups, strict=True):
+        key = (sex_of(word), frozenset() if held is None else _one_or_more(held))
         if key not in cache:
             cache[key] = _profile(*key)
         profiles.append(cache[key])
-    settings = tuple(str(s) for s in column("setting", "unknown"))
-    assays = covariates.get("assay", {})
-    if not isinstance(assays, Mapping):
+    settings = tuple("unknown" if s is None else str(s) for s in column("setting", "unknown"))
+    if unknown := sorted(set(settings) - set(SETTINGS)):
+        raise InvalidInput(f"covariates: setting {unknown[0]} is none of {', '.join(SETTINGS)}")
+    assays = covariates.get("assay")
+    if not isinstance(assays, Mapping | None):
         raise InvalidInput("covariates: assay must be {biomarker: key, or one per person or value}")
-    return People(ages, tuple(profiles), settings, int(covariates.get("readings", 1)), assays)
+    return People(ages, tuple(profiles), settings, _readings(covariates.get("readings")), assays or {})
 
 
-def _profile(sex: str, groups: frozenset[str]) -> Profile:
-    known = SEXES.get(sex)
+def sex_of(word: Any) -> Literal["female", "male"] | None:
+    """None for what is missing or another word. Raises InvalidInput for a number: what it codes is not known."""
+    if isinstance(word, int | float | np.integer | np.floating) and not np.isnan(word):
+        raise InvalidInput("sex must be female or male, in words")
+    return SEXES.get(str(word).strip().lower())
+
+
+def _single(given: Any) -> bool:
+    """One for all people: a word, number or set, not a column."""
+    return (
+        isinstance(given, str | frozenset | set)
+        or not hasattr(given, "__len__")
+        or getattr(given, "shape", None) == ()
+    )
+
+
+def _one_or_more(held: Any) -> frozenset[str]:
+    return frozenset((held,) if isinstance(held, str) else () if isinstance(held, float) else held)
+
+
+def _number(given: Any, name: str) -> float:
+    """NaN for None. Raises InvalidInput."""
+    try:
+        return np.nan if given is None else float(given)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"covariates: {name} must be a number") from None
+
+
+def _readings(given: Any) -> int:
+    number = 1.0 if given is None else _number(given, "readings")
+    if not (1.0 <= number < np.inf):
+        raise InvalidInput("covariates: readings must be one number, at least 1")
+    return int(number)
+
+
+def _profile(known: Literal["female", "male"] | None, groups: frozenset[str]) -> Profile:
     return Profile(
         None, known, None, "unknown", "diabetes" in groups, False, False, False, None, groups, groups,
         frozenset(),
@@ -103,7 +146,11 @@ def assay_effects(model: BiomarkerSet, people: People, values: Array) -> tuple[A
 
 def _keys_of(given: Any, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.object_]]:
     raw = np.array(given, dtype=object)
-    keys = np.array([key or "" for key in raw.ravel()], dtype=object).reshape(raw.shape)
+    if any(isinstance(key, list | tuple) for key in raw.ravel()):
+        raise InvalidInput("covariates: assay must have rows of equal length")
+    keys = np.array([key if isinstance(key, str) else "" for key in raw.ravel()], dtype=object).reshape(
+        raw.shape
+    )
     try:
         return np.broadcast_to(keys[:, None] if keys.ndim == 1 else keys, shape)
     except ValueError:

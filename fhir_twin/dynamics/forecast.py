@@ -25,6 +25,7 @@ from fhir_twin.dynamics.histories import Histories, exposed, read_histories, sub
 from fhir_twin.dynamics.intervals import own_scale, quantile_scores
 from fhir_twin.dynamics.kalman import Belief, Filtered
 from fhir_twin.dynamics.state_space import propagate
+from fhir_twin.errors import InvalidInput
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.twin import Array
 
@@ -61,16 +62,19 @@ def forecast(
 ) -> Forecast:
     """Forecast `biomarkers` at times `at` from irregular, partly missing histories.
 
-    times (P, V): years, rising; NaN pads short histories. values (P, V, k) in canonical units, NaN = not observed;
-    (P, V) when k = 1. at (P, A) or (A,): years, not before the last visit. covariates, each optional: "age" (P,) in
-    years at time 0, "sex" (P,) "female"/"male"/other, "groups" (P,) sets of condition groups, "setting" (P,) or one,
-    "readings" averaged per value, "drugs" {class: (P,) start, NaN = never}, "assay" {biomarker: key, or (P,), or (P, V)
-    of them; "" the usual one} of the values given (the forecast is of the usual assay). What is missing is not assumed:
-    the prior is then the mixture over it. of: the next measurement (with its noise) or the usual value. prior "flat":
-    the level is learned from the first value only. calibrated=False: quantiles of the plain Gaussian, without the
-    person's own spread and the calibration tables. Raises InvalidInput, naming what does not fit."""
-    keys, goal = tuple(biomarkers), np.asarray(at, dtype=np.float64)
-    have = read_histories(times, values, covariates, keys, known, at=goal, prior=prior)
+    times (P, V): years, rising; NaN pads short histories. values (P, V, k) in canonical units, NaN = not observed; (P,
+    V) when k = 1. at (P, A) or (A,): years, not before the last visit; NaN pads, and gives NaN. covariates, each
+    optional: "age" (P,) in years at time 0, "sex" (P,) "female"/"male"/other, "groups" (P,) sets of condition groups,
+    "setting" (P,) or one, "readings" averaged per value, "drugs" {class: (P,) start, NaN = never}, "assay" {biomarker:
+    key, or (P,), or (P, V) of them; "" the usual one} of the values given (the forecast is of the usual assay). What
+    is missing is not assumed: the prior is then the mixture over it. of: the next measurement (with its noise) or the
+    usual value. prior "flat": the level is learned from the first value only. calibrated=False: quantiles of the plain
+    Gaussian, without the person's own spread and the calibration tables. Raises InvalidInput, naming what does not
+    fit."""
+    keys, wanted = tuple(biomarkers), _levels(levels)
+    if of not in ("measurement", "usual"):
+        raise InvalidInput("of: must be measurement or usual")
+    have = read_histories(times, values, covariates, keys, known, at=() if at is None else at, prior=prior)
     model, people, goal, shares = have.model, have.people, have.at, have.shares
     regimes = shares.shape[1]
     done = have.filter()
@@ -84,11 +88,21 @@ def forecast(
         variance += visit_noise(model, people, goal)
     spread = np.sqrt(variance)
     if of == "measurement" and calibrated:
-        scores = _scores(model, people, goal, tuple(levels), done, weights)
+        scores = _scores(model, people, goal, wanted, done, weights)
     else:
-        scores = np.broadcast_to(ndtri(np.array(levels)), (*goal.shape, len(keys), len(levels)))
+        scores = np.broadcast_to(ndtri(np.array(wanted)), (*goal.shape, len(keys), len(wanted)))
     quantiles = np.exp(mean[..., None] + spread[..., None] * scores)
-    return Forecast(keys, tuple(levels), np.exp(mean), quantiles, mean, spread)
+    return Forecast(keys, wanted, np.exp(mean), quantiles, mean, spread)
+
+
+def _levels(given: Sequence[float]) -> tuple[float, ...]:
+    try:
+        levels = tuple(float(x) for x in np.atleast_1d(np.asarray(given, dtype=np.float64)))
+    except (TypeError, ValueError):
+        levels = (np.nan,)
+    if not all(0.0 < x < 1.0 for x in levels):
+        raise InvalidInput("levels: must be numbers between 0 and 1")
+    return levels
 
 
 def _read(belief: Belief, have: Histories, weights: Array) -> tuple[Array, Array]:

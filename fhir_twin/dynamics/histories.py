@@ -18,6 +18,7 @@ from fhir_twin.errors import InvalidInput
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.twin import Array, Profile, TreatmentTerm
 
+LONGEST = 150.0  # years, of an age and of a history with its forecasts
 FLAT = 3.0  # SD of a level that says nothing (log scale: a factor of 20 either way)
 
 
@@ -59,15 +60,23 @@ def read_histories(
 ) -> Histories:
     """Arguments as `forecast.forecast` takes them; at None: nothing is forecast. Raises InvalidInput."""
     model = subset(known, keys)
-    t, y, goal = _arrays(
-        times, values, np.empty((len(np.asarray(times)), 0)) if at is None else at, len(keys)
-    )
+    if prior not in ("population", "flat"):
+        raise InvalidInput("prior: must be population or flat")
+    t, y, goal = _arrays(times, values, at, len(keys))
+    if prior == "population":
+        _same_units(y, model)
     people = read_people(covariates, len(t))
     # slopes and ageing count from the first visit
-    zero = np.nan_to_num(np.fmin.reduce(np.column_stack([t, goal[:, :1]]), axis=1))
+    zero = np.nan_to_num(np.fmin.reduce(np.column_stack([t, goal]), axis=1, initial=np.nan))
     t, goal = t - zero[:, None], goal - zero[:, None]
+    if max(np.nanmax(a, initial=0.0) for a in (t, goal)) > LONGEST:
+        raise InvalidInput(f"times, at: must be in years; these span more than {LONGEST:g}")
     people = replace(people, age=people.age + zero)
-    drugs = _drugs(covariates.get("drugs", {}), model, zero)
+    if np.any((people.age < 0.0) | (people.age > LONGEST)):
+        raise InvalidInput(
+            f"covariates: age (years at time 0) gives one outside 0-{LONGEST:g} at the first visit"
+        )
+    drugs = _drugs(covariates.get("drugs"), model, zero)
     layout = build_layout(model, tuple(term for term, _ in drugs))
     rates = [ageing_rates(model.models, p.sex) for p in people.profiles]
     drift = np.array(rates).reshape(len(t), len(keys))
@@ -123,34 +132,66 @@ def _pick(correlation: Array, index: list[int]) -> Array:
     return whole[np.ix_(index, index)]
 
 
-def _arrays(times: ArrayLike, values: ArrayLike, at: ArrayLike, k: int) -> tuple[Array, Array, Array]:
-    t, y = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
+def _numbers(given: ArrayLike, name: str) -> Array:
+    """Raises InvalidInput for what is no array of numbers (dates, words, rows of different length)."""
+    try:
+        found = np.asarray(given)
+        if found.dtype.kind in "mM":
+            raise TypeError
+        return found.astype(np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{name}: must be numbers in rows of equal length; NaN pads") from None
+
+
+def _arrays(times: ArrayLike, values: ArrayLike, at: ArrayLike | None, k: int) -> tuple[Array, Array, Array]:
+    t, y = _numbers(times, "times"), _numbers(values, "values")
+    goal = np.empty((len(t) if t.ndim else 0, 0)) if at is None else _numbers(at, "at")
     y = y[..., None] if y.ndim == 2 and k == 1 else y
-    goal = np.asarray(at, dtype=np.float64)
     if t.ndim != 2 or y.shape != (*t.shape, k):
         raise InvalidInput(f"values: shape must be times' (people, visits) with {k} biomarkers last")
     goal = np.broadcast_to(goal, (len(t), goal.shape[-1])) if goal.ndim == 1 else goal
     if goal.ndim != 2 or len(goal) != len(t):
         raise InvalidInput("at: shape must be (times,) or (people, times)")
-    if np.any(t[:, 1:] < t[:, :-1]):
+    if np.any(t[:, 1:] < np.fmax.accumulate(t, axis=1)[:, :-1]):
         raise InvalidInput("times: must rise along each person's visits")
     if np.isinf(t).any() or np.isinf(goal).any():
         raise InvalidInput("times, at: must be finite; NaN pads")
+    if np.any(~np.isnan(y) & np.isnan(t)[..., None]):
+        raise InvalidInput("times: a value has no time")
     last = np.max(np.where(np.isnan(t), -np.inf, t), axis=1, initial=-np.inf)
-    if np.isnan(goal).any() or np.any(goal < last[:, None] - 1e-9):
+    if np.any(goal < last[:, None] - 1e-9):
         raise InvalidInput("at: must not lie before the last visit")
     if np.any(y <= 0) or np.isinf(y).any():
         raise InvalidInput("values: must be positive and finite, in canonical units")
     return t, y, goal
 
 
-def _drugs(
-    given: Mapping[str, ArrayLike], model: BiomarkerSet, zero: Array
-) -> list[tuple[TreatmentTerm, Array]]:
-    """A response term per biomarker and class. Its start differs between people, so the term's own is not used."""
+def _same_units(values: Array, model: BiomarkerSet) -> None:
+    """One odd value is an outlier, which the filter sees to; where most are impossible, the unit is another one."""
+    for i, m in enumerate(model.models):
+        analyte, column = model.analytes.get(m.key), values[..., i]
+        given = column[~np.isnan(column)]
+        if analyte is not None and given.size:
+            low, high = analyte.plausible
+            if np.mean((given < low) | (given > high)) > 0.5:
+                raise InvalidInput(
+                    f"values: most of {m.key} lie outside {low:g}-{high:g}: must be in {m.unit}"
+                )
+
+
+def _drugs(given: Any, model: BiomarkerSet, zero: Array) -> list[tuple[TreatmentTerm, Array]]:
+    """A response term per biomarker and class. Its start differs between people, so the term's own is not used. A class
+    that moves none of the biomarkers has none."""
+    if not isinstance(given, Mapping | None):
+        raise InvalidInput(
+            "covariates: drugs must be {class: start in years, or one per person; NaN = never}"
+        )
     found = []
-    for drug_class, starts in given.items():
-        begin = np.broadcast_to(np.asarray(starts, dtype=np.float64), zero.shape) - zero
+    for drug_class, starts in (given or {}).items():
+        start = _numbers(starts, f"covariates: drugs, {drug_class}")
+        if start.shape not in ((), (1,), zero.shape):
+            raise InvalidInput(f"covariates: drugs, {drug_class}: must have one start per person")
+        begin = np.broadcast_to(np.maximum(start, -LONGEST), zero.shape) - zero
         for m in model.models:
             for e in m.treatments:
                 if e.drug_class == drug_class:

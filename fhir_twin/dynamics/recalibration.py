@@ -47,7 +47,10 @@ def fit_recalibration(predicted: ArrayLike, observed: ArrayLike, *, slope: bool 
     """predicted (N,): the published risks, inside 0..1; observed (N,): 1 with the event within the horizon, else 0
     (people lost before it do not belong in here). Rows with a missing value are left out. Raises InvalidInput, and
     NotEnoughData below 20 events (100 for the slope) or as many people without."""
-    p, y = np.asarray(predicted, dtype=np.float64), np.asarray(observed, dtype=np.float64)
+    try:
+        p, y = np.asarray(predicted, dtype=np.float64), np.asarray(observed, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInput("predicted, observed: must be numbers") from None
     if p.shape != y.shape or p.ndim != 1:
         raise InvalidInput("predicted, observed: two columns of the same length")
     known = ~(np.isnan(p) | np.isnan(y))

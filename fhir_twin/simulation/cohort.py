@@ -12,14 +12,12 @@ from fhir_twin.errors import InvalidInput
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.intervention import Dose, Effect, EventEffect, Intervention, Interventions, Outcomes
 from fhir_twin.model.scenario import CONTINUE, Choice, Scenario, Sensitivity, Trajectory
-from fhir_twin.model.twin import Array, Point, Twin
+from fhir_twin.model.twin import Array, Twin
+from fhir_twin.simulation.columns import number, read_people
 from fhir_twin.simulation.information import MeasurementValue, measurement_value
-from fhir_twin.simulation.reference import AS_OF, plain_profile, plain_twin
 from fhir_twin.simulation.simulate import simulate
 from fhir_twin.simulation.what_if import choice_of, scenario_of, sensitivity
 
-FACTS = ("age", "sex", "smoker", "groups", "classes", "pregnant")
-SURE = 0.005  # relative standard error of a value given as a plain number
 Option = str | Intervention | Choice | Sequence[Mapping[str, Any] | Choice]
 
 
@@ -49,7 +47,10 @@ class Risks:
 def lowering(biomarker: str, by: float, outcomes: Sequence[str] = ()) -> Intervention:
     """A treatment that lowers one biomarker by exactly `by` (canonical unit) at once and acts through it alone, by the
     trial ratios per unit (SBP, LDL, HbA1c): what meta-analyses of trials speak of. outcomes: those it acts on, default
-    all that have a ratio of their own."""
+    all that have a ratio of their own. Raises InvalidInput."""
+    by = number(by, "lowering: by")
+    if not np.isfinite(by):
+        raise InvalidInput("lowering: by must be finite")
     events = tuple(EventEffect(o, via=biomarker) for o in outcomes)
     return Intervention(
         key=f"lower-{biomarker}",
@@ -58,7 +59,7 @@ def lowering(biomarker: str, by: float, outcomes: Sequence[str] = ()) -> Interve
         codes=(),
         doses=(Dose("standard", f"{by:g}"),),
         onset_years=0.02,
-        effects=(Effect(biomarker, "absolute", -abs(float(by)), 0.0, ("given",)),),
+        effects=(Effect(biomarker, "absolute", -abs(by), 0.0, ("given",)),),
         events=events,
     )
 
@@ -75,7 +76,8 @@ def cohort_risks(
 ) -> Risks:
     """See `fhir_twin.science.risks`."""
     twins = read_people(people, known)
-    every, scenarios = _scenarios(options, interventions, outcomes, horizon_years)
+    every, scenarios = _scenarios(options, known, interventions, outcomes, horizon_years)
+    _check(twins, scenarios, every, draws)
     found = [simulate(t, scenarios, known, every, outcomes, draws=draws) for t in twins]
     names: dict[str, float] = {}
     for person in found:
@@ -110,9 +112,11 @@ def hazard_ratio(
     draws: int = 200,
 ) -> tuple[float, float, float]:
     """See `fhir_twin.science.hazard_ratio`."""
-    every, scenarios = _scenarios((option,), interventions, outcomes, years)
+    every, scenarios = _scenarios((option,), known, interventions, outcomes, years)
+    twins = read_people(people, known)
+    _check(twins, scenarios, every, draws)
     now, then, ratios = [], [], []
-    for twin in read_people(people, known):
+    for twin in twins:
         pair = simulate(twin, scenarios, known, every, outcomes, draws=draws)
         risks = [next((r.probability for r in t.risks if r.outcome == outcome), None) for t in pair]
         effect = next((r for r in (pair[1].relative if pair else ()) if r.outcome == outcome), None)
@@ -122,12 +126,12 @@ def hazard_ratio(
         if None not in risks and len(risks) == 2:
             now.append(-np.log1p(-float(risks[0] or 0.0)))
             then.append(-np.log1p(-float(risks[1] or 0.0)))
+    if not ratios and now == then:  # nothing acts on it: not the same as a ratio of 1
+        raise InvalidInput(f"nothing is known of {outcome} in these people")
     if now:
         point = float(np.log(np.sum(then) / np.sum(now)))
-    elif ratios:
-        point = float(np.mean([r[0] for r in ratios]))
     else:
-        raise InvalidInput(f"nothing is known of {outcome} in these people")
+        point = float(np.mean([r[0] for r in ratios]))
     half = float(np.mean([r[1] for r in ratios])) if ratios else 0.0
     return float(np.exp(point)), float(np.exp(point - half)), float(np.exp(point + half))
 
@@ -143,73 +147,63 @@ def hangs_on(
     spread: float,
 ) -> tuple[tuple[tuple[Sensitivity, ...], tuple[MeasurementValue, ...]], ...]:
     """See `fhir_twin.science.hangs_on`."""
-    every, (_, scenario) = _scenarios((option,), interventions, outcomes, 10.0)
-    parts = (scenario, known, every, outcomes)
+    every, scenarios = _scenarios((option,), known, interventions, outcomes, 10.0)
+    if not 0.0 <= number(spread, "spread") < np.inf:
+        raise InvalidInput("spread: must be a relative standard error, not below 0")
+    twins = read_people(people, known, spread)
+    _check(twins, scenarios, every)
+    parts = (scenarios[1], known, every, outcomes)
     return tuple(
         (sensitivity(twin, *parts, outcome=outcome), measurement_value(twin, *parts, outcome=outcome))
-        for twin in read_people(people, known, spread)
+        for twin in twins
     )
 
 
-def read_people(people: Mapping[str, Any], known: BiomarkerSet, spread: float = SURE) -> list[Twin]:
-    """One twin per person, each value known with relative standard error `spread`. Raises InvalidInput for an unknown
-    column or columns of different length."""
-    columns = {name: _column(value, name) for name, value in people.items()}
-    unknown = [n for n in columns if n not in (*FACTS, "height") and n not in known.keys]
-    if unknown:
-        raise InvalidInput(f"people: unknown columns {', '.join(sorted(unknown))}")
-    lengths = {len(c) for c in columns.values() if len(c) != 1}
-    if len(lengths) > 1:
-        raise InvalidInput("people: columns of different length")
-    count = lengths.pop() if lengths else 1
-    rows = [
-        {name: column[i if len(column) > 1 else 0] for name, column in columns.items()} for i in range(count)
-    ]
-    return [_twin(row, known, spread) for row in rows]
-
-
-def _column(value: Any, name: str) -> list[Any]:
-    if name in ("groups", "classes"):
-        many = isinstance(value, list | tuple) and not all(isinstance(v, str) for v in value)
-        return [frozenset(v) for v in value] if many else [frozenset(value)]
-    if isinstance(value, str) or np.ndim(value) == 0:
-        return [value]
-    return list(value)
-
-
-def _twin(row: Mapping[str, Any], known: BiomarkerSet, spread: float) -> Twin:
-    facts = {name: row[name] for name in FACTS if name in row and not _missing(row[name])}
-    if "age" in facts:
-        facts["age"] = float(facts["age"])
-    if "smoker" in facts:
-        facts["smoker"] = bool(facts["smoker"])
-    values = {k: float(v) for k, v in row.items() if k in known.keys and not _missing(v)}
-    if any(v <= 0 for v in values.values()):
-        raise InvalidInput("people: values must be positive, in canonical units")
-    extra = []
-    if not _missing(row.get("height")):
-        extra.append(Point("height", "Observation/height", AS_OF, float(row["height"]), "cm"))
-    return plain_twin(known, values, plain_profile(facts), spread=spread, extra=extra)
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+def _check(
+    twins: Sequence[Twin], scenarios: Sequence[Scenario], every: Interventions, draws: int = 2
+) -> None:
+    """Raises InvalidInput for draws that do not pair, and for a stop of what somebody does not take."""
+    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 2 or draws % 2:
+        raise InvalidInput("draws: must be an even number, at least 2")
+    for choice in (c for scenario in scenarios for c in scenario.choices if c.stop):
+        item = every.get(choice.intervention)
+        taken = {*item.classes[:1], *item.ingredients}
+        if not all(taken & twin.profile.classes for twin in twins):
+            raise InvalidInput(f"classes: {item.key} is not taken by everybody, so it cannot be stopped")
 
 
 def _scenarios(
-    options: Sequence[Option], interventions: Interventions, outcomes: Outcomes, years: float
+    options: Sequence[Option],
+    known: BiomarkerSet,
+    interventions: Interventions,
+    outcomes: Outcomes,
+    years: float,
 ) -> tuple[Interventions, tuple[Scenario, ...]]:
     """The interventions with those made up by the caller, and the scenarios, "continue as now" first."""
-    made = [_acting(o, outcomes) for o in options if isinstance(o, Intervention)]
-    every = replace(interventions, items=(*interventions.items, *made)) if made else interventions
-    if not 0.0 < years <= 30.0:
+    if not 0.0 < number(years, "horizon") <= 30.0:
         raise InvalidInput("horizon: above 0 and at most 30 years")
+    made: list[Intervention] = []
     scenarios = [replace(CONTINUE, horizon_years=years)]
+    every, asked = interventions, list[Option]()
     for option in options:
+        if isinstance(option, Intervention):
+            option = _named(_acting(option, known, outcomes), made)
+            made.append(option)
+        asked.append(option)
+    if made:
+        every = replace(interventions, items=(*interventions.items, *dict.fromkeys(made)))
+    for option in asked:
         choices = _choices(option, every)
         scenario = scenario_of(choices, every, horizon_years=max(years, 1.0))
         scenarios.append(replace(scenario, horizon_years=years))
     return every, tuple(scenarios)
+
+
+def _named(item: Intervention, made: Sequence[Intervention]) -> Intervention:
+    """Two made-up treatments of one key are told apart by number; the very same one twice is one."""
+    others = [m for m in made if m.key.partition("#")[0] == item.key]
+    same = next((m for m in others if replace(m, key=item.key) == item), None)
+    return same or (replace(item, key=f"{item.key}#{len(others) + 1}") if others else item)
 
 
 def _choices(option: Option, every: Interventions) -> tuple[Choice, ...]:
@@ -220,15 +214,21 @@ def _choices(option: Option, every: Interventions) -> tuple[Choice, ...]:
         key, _, dose = name.partition(":")
         table: dict[str, Any] = {"intervention": key} | ({"dose": dose} if dose else {})
         return (choice_of(table, every),)
+    if not isinstance(option, Sequence):
+        raise InvalidInput("options: each must be a key, a list of choices or a lowering")
     return tuple(c if isinstance(c, Choice) else choice_of(c, every) for c in option)
 
 
-def _acting(item: Intervention, outcomes: Outcomes) -> Intervention:
-    """A made-up treatment without named outcomes acts on all that have a trial ratio for its biomarker."""
+def _acting(item: Intervention, known: BiomarkerSet, outcomes: Outcomes) -> Intervention:
+    """A made-up treatment without named outcomes acts on all that have a trial ratio for its biomarker. Raises
+    InvalidInput when there is none."""
     if item.events or not item.effects:
         return item
     key = item.effects[0].biomarker
     events = tuple(EventEffect(r.outcome, via=key) for r in outcomes.trial_ratios if r.biomarker == key)
+    if not events:
+        having = ", ".join(sorted({r.biomarker for r in outcomes.trial_ratios} & set(known.keys)))
+        raise InvalidInput(f"lowering: nothing is known of what {key} does by itself; only of {having}")
     return replace(item, events=events)
 
 

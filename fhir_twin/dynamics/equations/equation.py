@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fhir_twin.errors import InvalidInput
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Inputs = dict[str, Array]
@@ -102,7 +104,8 @@ class Equation:
     scopes: tuple[tuple[str, Callable[[Inputs], Mask]], ...] = ()
 
     def __call__(self, **given: Any) -> Result:
-        """Raises TypeError for an unknown argument name; everything else is a refusal."""
+        """Raises TypeError for an unknown argument name, InvalidInput for arrays that do not broadcast together;
+        everything else is a refusal."""
         values, refusals = self._read(given)
         with np.errstate(all="ignore"):
             answer = np.array(self.formula(values), dtype=np.float64)
@@ -149,7 +152,11 @@ def read_inputs(inputs: tuple[Input, ...], given: Mapping[str, Any]) -> tuple[In
         names = ", ".join(i.name for i in inputs)
         raise TypeError(f"unknown input {', '.join(unknown)}; this equation takes {names}")
     raw = [_numbers(i, given.get(i.name)) for i in inputs]
-    arrays = np.broadcast_arrays(*(numbers for numbers, _ in raw))
+    try:
+        arrays = np.broadcast_arrays(*(numbers for numbers, _ in raw))
+    except ValueError:
+        shapes = ", ".join(f"{i.name} {n.shape}" for i, (n, _) in zip(inputs, raw, strict=True) if n.shape)
+        raise InvalidInput(f"inputs do not broadcast together: {shapes}") from None
     values = {i.name: np.array(a) for i, a in zip(inputs, arrays, strict=True)}
     refusals: list[Refusal] = []
     for item, (_, bad) in zip(inputs, raw, strict=True):
@@ -209,8 +216,8 @@ def _numbers(item: Input, given: Any) -> tuple[Array, Mask]:
 
 
 def _float(value: Any) -> float:
-    """NaN for None, infinity for what is no number (words are not read as numbers)."""
-    if value is None:
+    """NaN for None (and pandas' NA), infinity for what is no number (words are not read as numbers)."""
+    if value is None or type(value).__name__ == "NAType":
         return np.nan
     try:
         return np.inf if isinstance(value, str) else float(value)
@@ -227,7 +234,7 @@ def _words(item: Input, given: Any) -> tuple[Array, Mask]:
     bad = np.zeros(words.shape, dtype=bool)
     for index in np.ndindex(words.shape):
         word = "" if words[index] is None else str(words[index]).strip().lower()
-        if word in ("", "nan"):
+        if word in ("", "nan", "<na>"):
             continue
         number = table.get(word)
         bad[index] = number is None

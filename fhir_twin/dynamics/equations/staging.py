@@ -59,16 +59,16 @@ FLAGS = (
     *("subclinical_cvd", "clinical_cvd", "asian"),
 )
 NUMBERS = (
-    ("bmi", "kg/m2"),
-    ("waist", "cm"),
-    ("hba1c", "%"),
-    ("fasting_glucose", "mg/dL"),
-    ("triglycerides", "mg/dL"),
-    ("sbp", "mmHg"),
-    ("dbp", "mmHg"),
-    ("egfr", "mL/min/1.73 m2"),
-    ("uacr", "mg/g"),
-    ("cvd_risk_10y", "probability"),
+    ("bmi", "kg/m2", np.inf),
+    ("waist", "cm", np.inf),
+    ("hba1c", "%", 25.0),  # more is mmol/mol
+    ("fasting_glucose", "mg/dL", np.inf),
+    ("triglycerides", "mg/dL", np.inf),
+    ("sbp", "mmHg", np.inf),
+    ("dbp", "mmHg", np.inf),
+    ("egfr", "mL/min/1.73 m2", np.inf),
+    ("uacr", "mg/g", np.inf),
+    ("cvd_risk_10y", "probability", 1.0),  # more is per cent
 )
 EQUATIONS = (
     Equation(
@@ -97,7 +97,7 @@ EQUATIONS = (
         "CKM stage (AHA 2023)",
         (
             Input("sex", kind="sex"),
-            *(Input(name, unit, low=0, optional=True) for name, unit in NUMBERS),
+            *(Input(name, unit, low=0, high=high, optional=True) for name, unit, high in NUMBERS),
             *(Input(name, kind="flag", optional=True) for name in FLAGS),
         ),
         _ckm,

@@ -11,6 +11,7 @@ import pytest
 
 from fhir_twin.dynamics.equations.equation import Equation, Input
 from fhir_twin.dynamics.equations.registry import EQUATIONS, calculate
+from fhir_twin.errors import InvalidInput
 
 NAMES = sorted(EQUATIONS)
 # Where the published range is open-ended, a clinically plausible one to draw from.
@@ -152,3 +153,15 @@ def test_reasons_alone_are_those_of_the_answer(name: str) -> None:
         assert equation.reasons(**given) == equation(**given).reasons()
     with pytest.raises(TypeError, match="unknown input"):
         equation.reasons(**good, shoe_size=43)
+
+
+def test_arrays_that_do_not_broadcast_are_named() -> None:
+    with pytest.raises(InvalidInput, match=r"weight \(2,\), height \(3,\)"):
+        calculate("bmi", weight=[80, 81], height=[170, 171, 172])
+
+
+def test_a_ckm_stage_from_another_unit_is_refused() -> None:
+    """15 per cent as 15, and 48 mmol/mol as 48 %, would both be a higher stage."""
+    for name, value in (("cvd_risk_10y", 15.0), ("hba1c", 48.0)):
+        found = calculate("ckm_stage", sex="female", bmi=22.0, **{name: value})
+        assert np.isnan(float(found)) and name in found.reasons()[0]

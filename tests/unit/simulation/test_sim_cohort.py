@@ -138,3 +138,71 @@ def test_what_the_answer_hangs_on() -> None:
         find = {row.input: row for row in worth}, {row.input: row for row in little}
         assert find[0]["ldl"].explained > find[1]["ldl"].explained
     assert science.hangs_on(PEOPLE | {"groups": {"ascvd"}}, "statin")[0] == ((), ())
+
+
+@pytest.mark.parametrize(("words", "word"), [("F", "female"), (" Male", "male"), ("m", "male")])
+def test_a_sex_is_read_as_the_equations_read_it(words: str, word: str) -> None:
+    left, right = (science.risks(PEOPLE | {"sex": s}, ("statin",), draws=20) for s in (words, word))
+    assert left.outcomes == right.outcomes
+    np.testing.assert_array_equal(left.risk, right.risk)
+    np.testing.assert_array_equal(left.qaly, right.qaly)
+
+
+def test_one_group_as_a_word_is_that_group() -> None:
+    left, right = (science.risks(PEOPLE | {"groups": g}, draws=20) for g in ("diabetes", {"diabetes"}))
+    np.testing.assert_array_equal(left.risk, right.risk)
+    assert (left.of("cvd") > science.risks(PEOPLE | {"groups": [None] * 3}, draws=20).of("cvd")).all()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("smoker", "no"), ("smoker", 2), ("pregnant", "x"), ("age", "x"), ("sbp", "x"), ("sbp", [[1, 2]]),
+        ("sbp", np.inf), ("sbp", 0), ("height", 0), ("height", "x"), ("sex", 1), ("groups", 5),
+    ],
+)  # fmt: skip
+def test_a_column_that_cannot_be_read_is_named(column: str, value: object) -> None:
+    with pytest.raises(InvalidInput, match=column):
+        science.risks(PEOPLE | {column: value}, draws=20)
+
+
+def test_two_lowerings_of_one_biomarker_are_two() -> None:
+    ten, forty = science.lowering("ldl", 10.0), science.lowering("ldl", 40.0)
+    both = science.risks(PEOPLE, (ten, forty, ten), draws=20)
+    alone = science.risks(PEOPLE, (ten,), draws=20)
+    assert (both.of("ascvd")[:, 2] < both.of("ascvd")[:, 1]).all()
+    np.testing.assert_array_equal(both.of("ascvd")[:, 1], alone.of("ascvd")[:, 1])
+    np.testing.assert_array_equal(both.of("ascvd")[:, 3], both.of("ascvd")[:, 1])
+
+
+def test_what_would_silently_do_nothing_is_refused() -> None:
+    """A made-up treatment nobody knows the effect of, a stop of what is not taken, an effect without a ratio."""
+    for key in ("egfr", "no-such-thing"):
+        with pytest.raises(InvalidInput, match=key):
+            science.risks(PEOPLE, (science.lowering(key, 1.0),), draws=20)
+    stop = [{"intervention": "statin", "stop": True}]
+    with pytest.raises(InvalidInput, match="statin is not taken"):
+        science.risks(PEOPLE, (stop,), draws=20)
+    taken = science.risks(PEOPLE | {"classes": "statin"}, (stop,), draws=20)
+    assert (taken.of("cvd")[:, 1] > taken.of("cvd")[:, 0]).all()
+    with pytest.raises(InvalidInput, match="nothing is known of ascvd"):
+        science.hazard_ratio(PEOPLE, "influenza-vaccination", "ascvd", years=4.0)
+    with pytest.raises(InvalidInput, match="by must be"):
+        science.lowering("ldl", float("nan"))
+
+
+@pytest.mark.parametrize("draws", [0, 1, -2, 1.5, None])
+def test_draws_come_in_pairs(draws: object) -> None:
+    with pytest.raises(InvalidInput, match="draws"):
+        science.risks(PEOPLE, draws=draws)
+
+
+def test_settings_of_the_science_that_cannot_be_read_are_named() -> None:
+    with pytest.raises(InvalidInput, match="overlay"):
+        science.risks(PEOPLE, overlay="/no/such/folder")
+    with pytest.raises(InvalidInput, match="spread"):
+        science.hangs_on(PEOPLE, "statin", spread=-1.0)
+    with pytest.raises(InvalidInput, match="options"):
+        science.risks(PEOPLE, (5,))
+    with pytest.raises(InvalidInput, match="horizon"):
+        science.risks(PEOPLE, horizon_years="x")
