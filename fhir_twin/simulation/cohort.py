@@ -214,7 +214,7 @@ def _choices(option: Option, every: Interventions) -> tuple[Choice, ...]:
         key, _, dose = name.partition(":")
         table: dict[str, Any] = {"intervention": key} | ({"dose": dose} if dose else {})
         return (choice_of(table, every),)
-    if not isinstance(option, Sequence):
+    if not hasattr(option, "__iter__"):
         raise InvalidInput("options: each must be a key, a list of choices or a lowering")
     return tuple(c if isinstance(c, Choice) else choice_of(c, every) for c in option)
 
