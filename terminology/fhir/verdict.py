@@ -51,6 +51,8 @@ def verdict(
         parts.append({"name": "display", "valueString": best.display})
     if question.form != "CodeableConcept" or best.inside:
         parts += identity(best)
+    elif version := next((c.found_version for c in checked if c.entry is not None), ""):
+        parts.append({"name": "version", "valueString": version})  # that the codings were looked up in
     if question.concept is not None:
         parts.append({"name": "codeableConcept", "valueCodeableConcept": question.concept})
     for one in checked:

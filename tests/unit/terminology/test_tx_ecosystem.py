@@ -214,6 +214,7 @@ def test_a_coding_that_is_not_in_it_is_an_issue_of_its_own() -> None:
     answer = ask("validate_in_value_set", code_system(), heart, url=VS, codeableConcept=two)
     assert kinds(answer) == ["not-in-vs", "this-code-not-in-vs", "this-code-not-in-vs"]
     assert values(answer, "message") == [f"No valid coding was found for the value set '{VS}|1'"]
+    assert values(answer, "version") == ["1.0.0"] and values(answer, "code") == []
     one_in = {"coding": [{"system": CS, "code": "k"}, {"system": CS, "code": "hf"}]}
     good = ask("validate_in_value_set", code_system(), heart, url=VS, codeableConcept=one_in)
     assert (
