@@ -214,6 +214,8 @@ def joined(words: list[str]) -> list[str]:
 
 def singular(word: str) -> str:
     """A crude English and Latin singular; what matters is only that both sides of a match meet."""
+    if word.endswith(("itides", "omata")) and len(word) > 7:  # meningitides, papillomata
+        return word[:-4] + "is" if word.endswith("des") else word[:-2]
     if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word
     if word.endswith("ies") and len(word) > 4:
