@@ -34,6 +34,7 @@ from asking import (  # noqa: E402
 
 from mappings import Source  # noqa: E402
 from terminology import open_coder  # noqa: E402
+from terminology.text.index import PhraseIndex  # noqa: E402
 from terminology.text.lexicon import load_lexicon  # noqa: E402
 
 SEED = 2
@@ -106,7 +107,7 @@ def main() -> int:
     ]
     asker = Asker(coder)
     answers = {name: asker.all(phrases) for name, phrases in sets.items()}
-    lines += [*_quality(answers, peers.compare(index, sets, max(20, int(60 * scale)))), ""]
+    lines += [*_quality(index, answers, peers.compare(index, sets, max(20, int(60 * scale)))), ""]
     lines += [*_calibration(answers), ""]
     measures |= _measures(answers)
     nothing = asker.all(noise(max(20, int(300 * scale)), SEED))
@@ -176,14 +177,22 @@ def _by_kind(answers: dict[str, list[Answer]]) -> dict[str, list[Answer]]:
     return kinds_
 
 
-def _quality(answers: dict[str, list[Answer]], other: dict[str, dict[str, float]]) -> list[str]:
+def _quality(
+    index: PhraseIndex, answers: dict[str, list[Answer]], other: dict[str, dict[str, float]]
+) -> list[str]:
+    """Strict: the very code. "Strict, billable": among phrases whose gold code is billable; of a heading's title no
+    billable code is *the* one."""
     names = sorted({peer for row in other.values() for peer in row})
     lines = [
-        f"| phrases | n | lenient | strict | strict top-5 | {' | '.join(names)} |",
-        f"|---|---|---|---|---|{'---|' * len(names)}",
+        "| phrases | n | lenient | strict | strict top-5 | billable gold | strict, billable | top-5 | "
+        f"{' | '.join(names)} |",
+        f"|{'---|' * (8 + len(names))}",
     ]
+    codes = index.codes
     for name, found in answers.items():
         cells = [f"{_share(found, key):.3f}" for key in ("lenient", "strict", "strict5")]
+        billable = [a for a in found if codes.leaf[codes.number.get(a.phrase.gold, 0)]]
+        cells += [str(len(billable)), *(f"{_share(billable, key):.3f}" for key in ("strict", "strict5"))]
         cells += [f"{other[name].get(p, float('nan')):.3f}" for p in names]
         lines.append(f"| {name} | {len(found)} | {' | '.join(cells)} |")
     return lines
