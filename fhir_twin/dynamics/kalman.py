@@ -18,6 +18,7 @@ from fhir_twin.dynamics import batch
 from fhir_twin.dynamics.beliefs import Belief, Filtered, Loading, Robust, Trace, Visits
 from fhir_twin.dynamics.block import Block
 from fhir_twin.dynamics.state_space import Dynamics
+from fhir_twin.errors import InvalidInput
 from fhir_twin.model.twin import Array
 
 __all__ = ["Belief", "Filtered", "Loading", "Robust", "Trace", "Visits", "kalman_filter"]
@@ -37,7 +38,9 @@ def kalman_filter(
     """Assimilate all visits of all people. design (k, m): constant loadings; `visits.loadings` are added to it.
 
     Returns the belief at each person's last visit, the log likelihood (P,) of the exact values, and with
-    `trace=True` what each value did. A person's answer does not depend on who else is in the batch."""
+    `trace=True` what each value did. A person's answer does not depend on who else is in the batch. Raises InvalidInput
+    for shapes that do not go together."""
+    _check(start, dynamics, design, visits)
     people = start.mean.shape[0]
     if batch.is_large(start, visits) and not trace:
         done = batch.run_many(start, dynamics, design, visits, robust)
@@ -62,3 +65,20 @@ def kalman_filter(
         np.concatenate([getattr(p, n) for p in parts]) for n in ("log_likelihood", "squares")
     )
     return Filtered(belief, log_likelihood, squares, joined)
+
+
+def _check(start: Belief, dynamics: Dynamics, design: Array, visits: Visits) -> None:
+    (people, m), (k, columns), times = start.mean.shape, design.shape, visits.times.shape
+    fits = {
+        "start: covariance (P, m, m)": start.covariance.shape == (people, m, m),
+        "start: time (P,)": start.time.shape == (people,),
+        "start: seen (P, k)": start.seen.shape == (people, k),
+        "dynamics: m states": dynamics.stationary.shape == (m, m),
+        "design: (k, m)": columns == m,
+        "visits: times (P, V)": len(times) == 2 and times[0] == people,
+        "visits: values (P, V, k)": visits.values.shape == (*times, k),
+        "visits: loadings (P, V)": all(x.values.shape == times for x in visits.loadings),
+    }
+    for words, right in fits.items():
+        if not right:
+            raise InvalidInput(f"{words}: another shape, of {people} people, {m} states and {k} biomarkers")

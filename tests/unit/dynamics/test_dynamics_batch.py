@@ -266,3 +266,16 @@ def test_without_a_value_the_interval_is_the_prior_and_a_value_narrows_it(key: s
         if visits == 0:
             assert np.log(seen.quantiles[0, 0, 0, 2] / seen.quantiles[0, 0, 0, 0]) > width
     assert np.all(np.diff(widths) < 0)
+
+
+def test_shapes_that_do_not_go_together_are_named() -> None:
+    """Visits of more people than beliefs were dropped without a word."""
+    start, dynamics, design, visits = _task(20)
+    fewer = Belief(start.mean[:9], start.covariance[:9], start.time[:9], start.seen[:9])
+    with pytest.raises(InvalidInput, match=r"visits: times .* 9 people"):
+        kalman_filter(fewer, dynamics, design, visits)
+    with pytest.raises(InvalidInput, match="design"):
+        kalman_filter(start, dynamics, design[:, :-1], visits)
+    wide = Visits(visits.times, np.ones((20, 12, 4)), visits.noise, None, visits.loadings)
+    with pytest.raises(InvalidInput, match="values"):
+        kalman_filter(start, dynamics, design, wide)
