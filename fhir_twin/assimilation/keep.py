@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_origin
 
 import msgspec
@@ -21,7 +22,8 @@ class _Kept(msgspec.Struct, array_like=True):
 
 def dump_twin(twin: Twin) -> bytes:
     """All of the twin: state, memory, points. The bytes hold patient data; who stores them protects them."""
-    body = msgspec.msgpack.encode(twin, enc_hook=_to_plain, order="deterministic")
+    bare = replace(twin)  # without what it has worked out about itself (model.memo), which is no part of it
+    body = msgspec.msgpack.encode(bare, enc_hook=_to_plain, order="deterministic")
     return msgspec.msgpack.encode(_Kept(FORMAT, msgspec.Raw(body)))
 
 
@@ -32,7 +34,7 @@ def load_twin(data: bytes, biomarkers: BiomarkerSet | None = None) -> Twin:
         kept = _KEPT.decode(data)
         if kept.format != FORMAT:
             raise InvalidInput("this stored twin is of another format: rebuild it from the chart")
-        twin = _TWIN.decode(kept.twin)
+        twin = replace(_TWIN.decode(kept.twin))
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise InvalidInput("these bytes are not a stored twin") from error
     if biomarkers is not None and twin.model_version != biomarkers.version:

@@ -81,3 +81,13 @@ def test_what_cannot_be_expected_is_said() -> None:
         expect(twin, KNOWN, "sbp", at(2023, 2))
     with pytest.raises(InvalidInput, match="not modelled"):
         expect(twin, KNOWN, "shoe-size", at(2026))
+
+
+def test_a_twin_that_was_asked_is_stored_as_one_that_was_not() -> None:
+    """What a twin has worked out about itself is no part of it: neither of its bytes nor of what comes back."""
+    twin = build_twin(chart(*pressures(VALUES)), KNOWN)
+    before = dump_twin(twin)
+    asked = twin.estimate("sbp")
+    assert twin.used("sbp") and dump_twin(twin) == before
+    back = load_twin(dump_twin(twin), KNOWN)
+    assert back.estimate("sbp") == asked and back.used("sbp") == twin.used("sbp")
