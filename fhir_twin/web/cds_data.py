@@ -160,23 +160,42 @@ def _sent(call: HookCall, base: str) -> _Sent:
 
 
 def _take(found: _Sent, type_: str, bundle: Resource, patient: str, known: Base) -> None:
+    """Entries that cannot be read, or that are a failure of the server, were not "nothing": the type is partial."""
     rows: list[Resource] = []
     entries = bundle.get("entry")
+    whole = entries is None or isinstance(entries, list)
     for entry in entries if isinstance(entries, list) else ():
         resource: Any = entry.get("resource") if isinstance(entry, dict) else None
         kind = resource.get("resourceType") if isinstance(resource, dict) else None
-        if kind == type_:
+        if not isinstance(kind, str) or (kind == "OperationOutcome" and _failed(resource)):
+            whole = False
+        elif kind == type_:
             rows.append(resource)
-        elif isinstance(kind, str) and kind != "OperationOutcome":
+        elif kind != "OperationOutcome":
             found.others[(kind, str(resource.get("id", "")))] = resource
     if any(belongs_to(r, known, frozenset({patient})) == "other" for r in rows):
         raise Forbidden(f"prefetched {type_} of another patient than the context's")
     found.own[type_] = rows
-    links = bundle.get("link")
-    more = any(isinstance(k, dict) and k.get("relation") == "next" for k in links or ())
     total = bundle.get("total")
-    if more or (isinstance(total, int) and not isinstance(total, bool) and total > len(rows)):
+    short = isinstance(total, int) and not isinstance(total, bool) and total > len(rows)
+    if not whole or short or _goes_on(bundle):
         found.partial.add(type_)
+
+
+def _failed(outcome: Resource) -> bool:
+    issues = outcome.get("issue")
+    return any(
+        isinstance(issue, dict) and issue.get("severity") in ("error", "fatal")
+        for issue in (issues if isinstance(issues, list) else ())
+    )
+
+
+def _goes_on(bundle: Resource) -> bool:
+    links = bundle.get("link")
+    return any(
+        isinstance(link, dict) and link.get("relation") == "next"
+        for link in (links if isinstance(links, list) else ())
+    )
 
 
 def _as_sent(call: HookCall, sent: _Sent, wanted: list[str], why: str = "") -> Gathered:
@@ -186,7 +205,7 @@ def _as_sent(call: HookCall, sent: _Sent, wanted: list[str], why: str = "") -> G
     rows = []
     for type_ in SEARCHED.values():
         if type_ in sent.partial:
-            note = "only the first page was prefetched"
+            note = "only a part was prefetched"
             rows.append(Completeness(type_, len(sent.own[type_]), None, "short", note))
         elif type_ in wanted:
             rows.append(Completeness(type_, 0, None, "failed" if why else "not-asked", why or NOT_SENT))
@@ -203,7 +222,7 @@ def _first_page(row: Completeness, record: Record) -> Completeness:
     sent = len(record.own.get(row.type, ()))
     if row.read or not sent or row.state in ("complete", "unknown"):
         return row
-    return Completeness(row.type, sent, None, "short", f"only the first page was prefetched; {row.note}")
+    return Completeness(row.type, sent, None, "short", f"only a part was prefetched; {row.note}")
 
 
 # --- what is fetched -------------------------------------------------------------------------------

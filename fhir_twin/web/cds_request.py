@@ -135,11 +135,7 @@ def _orders(
     bundle = context.get("draftOrders")
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
         raise InvalidInput("context.draftOrders must be a Bundle")
-    entries = bundle.get("entry")
-    found = [_named(e) for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
-    everything = tuple(_ours(r, number, patient) for number, r in enumerate(found) if isinstance(r, dict))
-    if len(everything) > MOST_ORDERS:
-        raise InvalidInput(f"more than {MOST_ORDERS} draft orders")
+    everything = _drafts(bundle.get("entry"), patient)
     orders = tuple(r for r in everything if r.get("resourceType") != "Medication" and not forbids(r))
     if hook == "order-sign":
         return orders, everything
@@ -153,33 +149,62 @@ def _orders(
     return (chosen if names <= known else orders), everything
 
 
+def _drafts(entries: Any, patient: str) -> tuple[Resource, ...]:
+    """Each with an id of its own. What cannot be read is refused: left out, it would look like an order that was
+    checked; and so are two orders of one id, of which a remark could not say which it means."""
+    entries = [] if entries is None else entries
+    if not isinstance(entries, list) or not all(
+        isinstance(e, dict) and isinstance(e.get("resource"), dict) for e in entries
+    ):
+        raise InvalidInput("an entry of context.draftOrders has no resource")
+    if len(entries) > MOST_ORDERS:
+        raise InvalidInput(f"more than {MOST_ORDERS} draft orders")
+    found = [_named(e) for e in entries]
+    taken = {str(r.get("id")) for r in found}
+    made: dict[tuple[str, str], Resource] = {}
+    for number, resource in enumerate(found, 1):
+        order = _ours(resource, _free(f"draft-{number}", taken), patient)
+        key = (order["resourceType"], order["id"])
+        if made.setdefault(key, order) != order:
+            raise InvalidInput("two draft orders have the same id")
+    return tuple(made.values())
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "-"
+    return name
+
+
 def forbids(order: Resource) -> bool:
     """An order not to do something is no order of it."""
     return order.get("doNotPerform") is True
 
 
-def _named(entry: dict[str, Any]) -> Any:
+def _named(entry: dict[str, Any]) -> Resource:
     """The entry's resource, with the id that only its fullUrl may say."""
-    resource, address = entry.get("resource"), entry.get("fullUrl")
-    if not isinstance(resource, dict) or "id" in resource or not isinstance(address, str):
+    resource: Resource = entry["resource"]
+    address = entry.get("fullUrl")
+    if "id" in resource or not isinstance(address, str):
         return resource
     id_ = address.rstrip("/").replace("urn:uuid:", "").split("/")[-1]
     return {**resource, "id": id_} if ID.match(id_) else resource
 
 
-def _ours(resource: Resource, number: int, patient: str) -> Resource:
+def _ours(resource: Resource, name: str, patient: str) -> Resource:
+    """name: its id when it has none."""
     if not isinstance(resource.get("resourceType"), str):
         raise InvalidInput("a draft order has no resourceType")
     id_ = resource.get("id")
     if id_ is not None and (not isinstance(id_, str) or not ID.match(id_)):
         raise InvalidInput("a draft order has an id that is none")
-    subject = resource.get("subject")
-    reference = subject.get("reference") if isinstance(subject, dict) else None
-    if isinstance(reference, str):
-        parts = reference.split("/_history/")[0].split("/")
+    for element in ("subject", "patient", "for"):  # NutritionOrder, VisionPrescription: patient; Task: for
+        about = resource.get(element)
+        reference = about.get("reference") if isinstance(about, dict) else None
+        parts = reference.split("/_history/")[0].split("/") if isinstance(reference, str) else []
         if len(parts) >= 2 and parts[-2] == "Patient" and parts[-1] != patient:
             raise InvalidInput("a draft order is about another patient than the context")
-    named = {**resource, "id": id_ or f"draft-{number + 1}"}
+    named = {**resource, "id": id_ or name}
     if resource.get("resourceType") != "Medication":
         named["subject"] = {"reference": f"Patient/{patient}"}
     return named

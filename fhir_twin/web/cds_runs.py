@@ -79,11 +79,12 @@ class Runs:
             return found
         with self._guard:
             busy = self._busy.setdefault(key, threading.Lock())
-        with busy:
-            found = self._fresh(key) or self._work(key, data, patient, knowledge, label)
-        with self._guard:
-            self._busy.pop(key, None)
-        return found
+        try:
+            with busy:
+                return self._fresh(key) or self._work(key, data, patient, knowledge, label)
+        finally:  # a run that fails leaves nothing behind either
+            with self._guard:
+                self._busy.pop(key, None)
 
     def _fresh(self, key: bytes) -> KeptRun | None:
         with self._guard:

@@ -506,6 +506,31 @@ def test_a_page_that_is_not_all_is_read_to_its_end_or_said(post: Post, peer: Ehr
     assert not [c for c in cards if c["source"]["topic"]["code"] == "incomplete-record"]
 
 
+FAILED = {"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]}
+
+
+@pytest.mark.parametrize("entry", [5, "x", [5], [None], [{}], [{"resource": 5}], [{"resource": FAILED}]])
+def test_entries_that_cannot_be_read_are_not_nothing(post: Post, peer: Ehr, entry: Any) -> None:
+    """CH-5: alone they are 412, and with access the type is read again."""
+    broken = {"resourceType": "Bundle", "type": "searchset", "entry": entry}
+    prefetch = {**full_prefetch(ARTHUR), "allergies": broken}
+    body = hook("patient-view", ARTHUR, prefetch=prefetch)
+    answer = post("/fhir-twin-patient-view", body)
+    assert answer.status_code == 412, answer.text
+    assert "AllergyIntolerance" in answer.text
+    assert check_cards(post("/fhir-twin-patient-view", {**body, **authorised(peer)}))
+    later = {**full_prefetch(ARTHUR), "goals": broken}
+    said = check_cards(post("/fhir-twin-patient-view", hook("patient-view", ARTHUR, prefetch=later)))
+    assert [c for c in said if c["source"]["topic"]["code"] == "incomplete-record"]
+
+
+@pytest.mark.parametrize("link", [5, True, "next", {"relation": "next"}, [None, 5]])
+def test_links_of_another_shape_are_no_fault_of_ours(post: Post, link: Any) -> None:
+    prefetch = full_prefetch(ARTHUR)
+    prefetch["observations"]["link"] = link
+    check_cards(post("/fhir-twin-patient-view", hook("patient-view", ARTHUR, prefetch=prefetch)))
+
+
 def test_scopes_that_do_not_reach_are_412_or_said(post: Post, peer: Ehr) -> None:
     """SC-4: what is not granted is not asked for and never counts as empty."""
     narrow = "patient/Patient.r patient/Observation.rs patient/Condition.rs"
@@ -969,3 +994,33 @@ def test_ten_at_once_are_answered_alike(post: Post) -> None:
     summaries = {tuple(c["summary"] for c in check_cards(a)) for a in answers}
     assert len(answers) == 10
     assert len(summaries) == 1
+
+
+@pytest.mark.parametrize(
+    "entry", [5, "x", {}, [5], [None], [{}], [{"resource": None}], [{"fullUrl": "urn:x"}]]
+)
+def test_drafts_that_cannot_be_read_are_never_an_empty_answer(post: Post, entry: Any) -> None:
+    body = sign(ARTHUR)
+    body["context"]["draftOrders"]["entry"] = entry
+    assert post("/fhir-twin-order-sign", body).status_code == 400
+
+
+def test_no_draft_hides_another_of_the_same_id(post: Post) -> None:
+    """An order without an id gets one that no other has; two of one id are refused, unless they are the same."""
+    known, unknown = order("draft-2", ARTHUR, "lisinopril 10 mg"), order("x", ARTHUR, "Foobarium")
+    del unknown["id"]
+    said = check_cards(post("/fhir-twin-order-sign", sign(ARTHUR, known, unknown)))
+    assert any("not recognised" in c["summary"] for c in said)
+    both = sign(ARTHUR, known, {**unknown, "id": "draft-2"})
+    assert post("/fhir-twin-order-sign", both).status_code == 400
+    assert post("/fhir-twin-order-sign", sign(ARTHUR, known, known)).status_code == 200
+    other_type = {**service("draft-2", "Complete blood count"), "subject": known["subject"]}
+    assert post("/fhir-twin-order-sign", sign(ARTHUR, known, other_type)).status_code == 200
+
+
+@pytest.mark.parametrize(("type_", "element"), [("NutritionOrder", "patient"), ("Task", "for")])
+def test_a_draft_names_its_patient_in_its_own_element(post: Post, type_: str, element: str) -> None:
+    about = {"resourceType": type_, "id": "n1", "status": "draft", "intent": "order"}
+    for patient, status in ((ARTHUR, 200), (MARIA, 400)):
+        body = sign(ARTHUR, {**about, element: {"reference": f"Patient/{patient}"}})
+        assert post("/fhir-twin-order-sign", body).status_code == status
