@@ -156,7 +156,8 @@ def _prevent_risks(
 
 def _kidney(twin: Twin, person: Person, outcomes: Outcomes) -> tuple[list[Baseline], list[Issue]]:
     """5-year kidney failure. Silent (no Issue) when kidney function is normal or unmeasured: nothing was to be told."""
-    if not _personal(twin, "egfr") or twin.estimate("egfr").mean >= 60.0:
+    filtration = _measured(twin, "egfr")
+    if filtration is None or filtration >= 60.0:
         return [], []
     scope = sorted(set(KIDNEY_SCOPE) & twin.profile.groups)
     if scope:
@@ -213,7 +214,9 @@ def _personal(twin: Twin, key: str) -> bool:
 
 
 def _measured(twin: Twin, key: str) -> float | None:
-    return twin.estimate(key).mean if _personal(twin, key) else None
+    """The estimate, None when it is only the population's; without the rounding of exp(log(20)), which would be outside
+    a range that begins at 20."""
+    return round(twin.estimate(key).mean, 9) if _personal(twin, key) else None
 
 
 def _basis(inputs: tuple[Input, ...], twin: Twin) -> tuple[str, ...]:

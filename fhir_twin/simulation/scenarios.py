@@ -189,7 +189,7 @@ def _missing_inputs(twin: Twin, interventions: Interventions, found: _Sorted) ->
         lacking = {k: "cardiovascular" for k in needed if not _measured(twin, k)}
         if twin.profile.smoker is None:
             lacking["smoking"] = "cardiovascular"
-    kidney = _measured(twin, "egfr") and twin.estimate("egfr").mean < KFRE_BELOW
+    kidney = _measured(twin, "egfr") and round(twin.estimate("egfr").mean, 9) < KFRE_BELOW
     if kidney and not _measured(twin, "uacr") and not set(KIDNEY_SCOPE) & twin.profile.groups:
         lacking["uacr"] = "kidney"
     for item in interventions.inputs:

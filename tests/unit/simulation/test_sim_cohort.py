@@ -206,3 +206,22 @@ def test_settings_of_the_science_that_cannot_be_read_are_named() -> None:
         science.risks(PEOPLE, (5,))
     with pytest.raises(InvalidInput, match="horizon"):
         science.risks(PEOPLE, horizon_years="x")
+
+
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_the_ends_of_the_published_ranges_belong_to_them(end: str) -> None:
+    """exp(log(20)) is not 20: a value at the end of a range is inside, and an eGFR of 60 is not below 60."""
+    low = {"age": 30, "sbp": 90, "total-cholesterol": 130, "hdl": 20, "bmi": 18.5, "egfr": 60, "uacr": 0.1}
+    high = {
+        "age": 79,
+        "sbp": 200,
+        "total-cholesterol": 320,
+        "hdl": 100,
+        "bmi": 39.999,
+        "egfr": 150,
+        "uacr": 25000,
+    }
+    found = science.risks({"sex": "female", "smoker": False} | (low if end == "low" else high), draws=20)
+    assert found.refusals == ((),)
+    assert 0.0 < found.of("cvd")[0, 0] < 1.0
+    assert "kidney-failure" not in found.outcomes
