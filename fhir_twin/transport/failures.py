@@ -17,6 +17,12 @@ class Failure:
 
     kind: int
     error: UpstreamError
+    retry_after: None = None
+
+    @property
+    def status(self) -> int:
+        """For the rules of retrying, beside those of an answer."""
+        return self.kind
 
 
 def failure_of(error: Exception) -> Failure:

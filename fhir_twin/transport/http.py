@@ -158,17 +158,17 @@ class HttpClient:
         target = target_of(self.base, url)
         repeat = repeat or ("safe" if method in _SAFE else "never")
         tallies = (self.total, tally) if tally is not None else (self.total,)
-        tried, waited, renew = 0, 0.0, False
+        tried, waited, renew, began = 0, 0.0, False, self._clock()
         while True:
             tried += 1
             answer = self._attempt(method, target, body, headers, renew, tallies)
             if isinstance(answer, Reply) and answer.status == 401 and self._authorization and not renew:
                 renew = True
                 continue
-            status = answer.status if isinstance(answer, Reply) else answer.kind
-            asked = answer.retry_after if isinstance(answer, Reply) else None
-            wait = self._retry.wait(tried, asked, self._random())
-            if not self._retry.again(status, repeat, tried) or waited + wait > self._retry.budget:
+            status = answer.status
+            wait = self._retry.wait(tried, answer.retry_after, self._random())
+            late = self._clock() - began + wait > self._retry.within
+            if late or not self._retry.again(status, repeat, tried) or waited + wait > self._retry.budget:
                 return _finish(answer, tried, waited)
             self._pause(status, wait, tried, tallies)
             waited += wait

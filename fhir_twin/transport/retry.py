@@ -19,13 +19,15 @@ _REFUSED = frozenset({429, 503})
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """attempts: tries after the first. budget: seconds of waiting that one call may spend in all. A 500 is often
-    a bug that stays (F3), so it is tried once more only."""
+    """attempts: tries after the first. budget: seconds of waiting that one call may spend in all. within: seconds from
+    the beginning of a call after which no further try begins, for callers who are themselves waited for. A 500 is
+    often a bug that stays (F3), so it is tried once more only."""
 
     attempts: int = 4
     budget: float = 300.0
     first_wait: float = 0.5
     max_wait: float = 30.0
+    within: float = math.inf
 
     def again(self, status: int, repeat: Repeat, tried: int) -> bool:
         """Whether to try again after `tried` tries. status: 0 no answer, -1 no connection, -2 hopeless."""

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from flask import current_app
 
 from fhir_twin.errors import Forbidden, InvalidInput, Issue, LoginRequired, TwinError
 from fhir_twin.fhir.drafts import DRUG_ORDER
@@ -28,6 +31,7 @@ from fhir_twin.transport.urls import Base, parse_base
 from fhir_twin.transport.wanted import WANTED
 from fhir_twin.web.cds_request import HookCall
 from fhir_twin.web.cds_services import ESSENTIAL, PATIENT_KEY, SEARCHED
+from fhir_twin.web.cds_slots import Slots
 from fhir_twin.web.smart_parts import smart_parts
 
 T = TypeVar("T")
@@ -88,7 +92,9 @@ def gather(call: HookCall, base: str, server: RegisteredServer | None) -> Gather
         found = _as_sent(call, sent, wanted)
     else:
         try:
-            found = _from_server(call, sent, wanted, access)
+            slots: Slots = current_app.extensions["fhir-twin"]["cds_slots"]
+            with slots.turn(base) if wanted or sent.patient is None else nullcontext():
+                found = _from_server(call, sent, wanted, access)
         except DataMissing:
             raise
         except TwinError as error:  # the FHIR server's 401 must not look like ours

@@ -37,6 +37,7 @@ from fhir_twin.web.cds_order_cards import order_cards
 from fhir_twin.web.cds_request import HookCall, forbids, read_call
 from fhir_twin.web.cds_runs import KeptRun, Runs
 from fhir_twin.web.cds_services import SERVICES, CdsService
+from fhir_twin.web.cds_slots import Slots
 from fhir_twin.web.session_store import web_state
 from fhir_twin.web.smart_parts import public_base, smart_parts
 
@@ -50,6 +51,7 @@ def install(app: Flask, *, unsigned: bool, key_given: Callable[[], bool]) -> Non
     kept = app.extensions["fhir-twin"]
     service: TwinService = kept["service"]
     kept.update(cds_unsigned=unsigned, key_given=key_given, cds_keys=CdsKeys(), cds_runs=Runs())
+    kept["cds_slots"] = Slots(kept["settings"].integer("worker_threads") // 2)
     kept["cds_audit"] = LaterAudit(lambda: service.audit)
 
 

@@ -90,7 +90,7 @@ def callback() -> Response:
 
 
 @blueprint.post("/s/<tag>/logout")
-@session_page("read")
+@session_page("read", patientless=True)
 def logout(session: PageSession) -> Response:
     """End the session here, and the tokens at the server where it lets us (SS-7)."""
     from fhir_twin.web.smart_finish import revoke

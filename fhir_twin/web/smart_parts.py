@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -75,7 +76,8 @@ class SmartParts:
         retries: int | None = None,
         seconds: float | None = None,
     ) -> ScopedServer:
-        """A client of `base` with this login. retries, seconds: less patience than the settings have."""
+        """A client of `base` with this login. retries, seconds: less patience than the settings have; after `seconds`
+        nothing is tried again."""
         chosen = self.settings
         patience = Limits().total if seconds is None else seconds
         client = HttpClient(
@@ -91,6 +93,7 @@ class SmartParts:
             retry=RetryPolicy(
                 attempts=chosen.integer("retries") if retries is None else retries,
                 budget=min(chosen.number("retry_budget"), 60.0),
+                within=math.inf if seconds is None else seconds,
             ),
             rate=chosen.number("rate"),
         )

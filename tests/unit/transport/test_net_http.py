@@ -252,6 +252,22 @@ def test_no_answer_at_all_is_a_timeout(stub: Any, tools: Any, clock: Any) -> Non
     client.close()
 
 
+def test_after_a_silence_nothing_is_tried_again_where_somebody_waits(stub: Any, tools: Any) -> None:
+    """RetryPolicy.within; a quick refusal is still tried again."""
+    patience = {
+        "limits": Limits(read=0.3, total=0.3),
+        "retry": RetryPolicy(attempts=3, within=0.3, first_wait=0.01),
+    }
+    stub.handler = lambda _: [1.5]
+    with HttpClient(stub.base, **patience) as client, pytest.raises(UpstreamError):
+        client.request("GET", "Patient/p1")
+    assert len(stub.requests) == 1
+    answers = iter([tools.reply(503), tools.reply(200, PATIENT)])
+    stub.handler = lambda _: next(answers)
+    with HttpClient(stub.base, **patience) as client:
+        assert client.request("GET", "Patient/p1").status == 200
+
+
 def test_too_large(stub: Any, tools: Any, clock: Any) -> None:
     stub.answers(tools.reply(200, b" " * 50_000))
     client = tools.make_client(stub, clock, limits=Limits(max_bytes=10_000))
