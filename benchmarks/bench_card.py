@@ -5,7 +5,8 @@
 Three kinds of call: `again` (a full prefetch of a record that was asked about before: what an EHR does within a
 visit), `fresh` (a full prefetch never seen: everything is worked out), `fetched` (no prefetch: the record comes from a
 FHIR server that takes 20 ms a request). `floor` is /health under the same load: HTTP, process and machine.
-Latencies are the caller's, in milliseconds; own CPU a call and the ratio to the floor are the findings that travel.
+Latencies are the caller's, in milliseconds; own CPU a call and its ratio to the floor's are the findings that travel:
+ten callers who wait for each other's answers on two cores have a p95 of at least five times the CPU of a call.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def main() -> None:
 
 def bench(kind: str, body_of: Callable[[int], bytes], port: int, pid: int, calls: int, parallel: int) -> None:
     measure(120, parallel, lambda n: call(port, body_of(n)))  # both workers have seen each patient
+    before = cpu_of(pid)
     floor = measure(calls, parallel, lambda _n: get(port, "/health"))
+    bare = 1000 * (cpu_of(pid) - before) / calls
     bodies = [body_of(1000 + n) for n in range(calls + 40)]
     before = cpu_of(pid)
     found = measure(calls, parallel, lambda n: call(port, bodies[n]))
@@ -61,7 +64,8 @@ def bench(kind: str, body_of: Callable[[int], bytes], port: int, pid: int, calls
         f"{kind:<8} own CPU {cpu:5.1f} ms a call   "
         f"p50 {at(found, 0.5):6.1f}  p95 {p95:6.1f}  max {max(found):6.1f} ms   "
         f"one at a time: median {statistics.median(alone):5.1f} ms   "
-        f"floor p95 {at(floor, 0.95):5.1f} ms, ratio {p95 / at(floor, 0.95):5.1f}   "
+        f"floor own CPU {bare:4.1f} ms, ratio {cpu / max(bare, 0.1):5.1f}; p95 {at(floor, 0.95):5.1f} ms, "
+        f"ratio {p95 / at(floor, 0.95):5.1f}   "
         f"bound {BOUNDS[kind]:.0f} ms {'holds' if p95 < BOUNDS[kind] else 'DOES NOT HOLD'}"
     )
 
