@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.means:
         return _correct(arguments, settings, coder)
     if arguments.tsv:
-        print("text\tassertion\tsystem\tcode\tdisplay\tconfidence\tmethod\treason\trelease")
+        print("text\tassertion\tsystem\tcode\tdisplay\tconfidence\tmethod\treason\trelease\tdetails")
     for text in _texts(arguments):
         for decision in coder.code_all(text, arguments.kind):
             if arguments.json:
@@ -84,6 +84,13 @@ def _correct(arguments: argparse.Namespace, settings: Settings, coder: TextCoder
     return 0
 
 
+_DETAILS = {  # how a detail is said; others by their own name (strength, form ...)
+    "conflict": "! conflict:",
+    "combination": "! one code for both:",
+    "additional-code": "code also",
+}
+
+
 def _texts(arguments: argparse.Namespace) -> Iterator[str]:
     if arguments.text:
         yield from arguments.text
@@ -100,11 +107,13 @@ def _texts(arguments: argparse.Namespace) -> Iterator[str]:
 
 def _tsv(d: CodingDecision) -> Iterator[str]:
     words = " ".join(d.text[slice(*d.span)].split())
+    details = "; ".join(f"{kind} {text}" for kind, text in d.details)
     for c in d.chosen:
         code = f"{c.system}\t{c.code}\t{c.display}\t{c.confidence:.3f}"
-        yield f"{words}\t{d.assertion}\t{code}\t{d.method}\t\t{d.release}"
+        yield f"{words}\t{d.assertion}\t{code}\t{d.method}\t\t{d.release}\t{details}"
     if d.abstained:
-        yield f"{words}\t{d.assertion}\t\t\t\t{d.confidence:.3f}\t{d.method}\t{d.reason}\t{d.release}"
+        end = f"{d.method}\t{d.reason}\t{d.release}\t{details}"
+        yield f"{words}\t{d.assertion}\t\t\t\t{d.confidence:.3f}\t{end}"
 
 
 def _words(d: CodingDecision) -> Iterator[str]:
@@ -120,5 +129,11 @@ def _words(d: CodingDecision) -> Iterator[str]:
         yield f"     {c.confidence:.2f} {c.code:<10} {c.display}" + (f"  [{c.matched}]" if c.matched else "")
     for step in d.steps:
         yield f"     . {step}"
+    letters = [text for kind, text in d.details if kind == "seventh-character"]
+    if letters:
+        yield f"     needs a 7th character: {'; '.join(letters)}"
+    for kind, text in d.details:
+        if kind != "seventh-character":
+            yield f"     {_DETAILS.get(kind, kind.replace('-', ' '))} {text}"
     if d.release:
         yield f"     release {d.release}"
