@@ -62,7 +62,7 @@ def measure(
         "|---|---|",
         f"| full path one by one, p50 / p95, ms | {1e3 * np.percentile(seconds, 50):.2f} / {1e3 * np.percentile(seconds, 95):.2f} |",  # noqa: E501
         f"| full path one by one, texts/s | {len(seconds) / sum(seconds):,.0f} |",
-        f"| the same for the first 900 texts, before the compiled path is loaded, texts/s | {cold:,.0f} |",
+        f"| the first 900 texts, with what first use loads, before the compiled path, texts/s | {cold:,.0f} |",
         f"| batch: shorthand with misspelled and reordered titles, texts/s | {batch:,.0f} |",
         f"| batch: misspelled and reordered titles only, texts/s | {difficult:,.0f} |",
         f"| exact: first time / phrase seen / text seen, texts/s | {first:,.0f} / {again:,.0f} / {memo:,.0f} |",
