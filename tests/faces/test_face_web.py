@@ -142,8 +142,10 @@ def test_a_page_error_is_a_page(base: str) -> None:
 
 def test_a_foreign_host_header_is_refused(base: str) -> None:
     """DNS rebinding: without a key only loopback names are served."""
-    answer = requests.get(base + "/api/patients", headers={"Host": "evil.example"}, timeout=10)
-    assert answer.status_code == 400
+    for accept in ("*/*", "text/html"):
+        for path in ("/api/patients", "/", "/launch", "/nowhere"):
+            foreign = {"Host": "evil.example", "Accept": accept}
+            assert requests.get(base + path, headers=foreign, timeout=10).status_code == 400
 
 
 def test_off_loopback_a_key_is_needed(stocked_sandbox: str, all_knowledge: Knowledge) -> None:
