@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, redirect, render_template, request, url_for
-from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.exceptions import BadHost, HTTPException, SecurityError
 from werkzeug.wrappers import Response as BaseResponse
 
 from fhir_twin import log
@@ -200,12 +200,7 @@ def _http_error(error: HTTPException) -> Response:
         415: ("not-supported", "send application/json, application/fhir+json or application/fhir+xml"),
     }
     code, text = words.get(status, ("processing", f"the request was refused (HTTP {status})"))
-    issues = (Issue("error", code, text, stage="serve"),)
-    if isinstance(
-        error, SecurityError
-    ):  # a foreign Host: there are no addresses to make, so there is no page
-        return outcome_response(issues, status)
-    response = _answer(issues, status)
+    response = _answer((Issue("error", code, text, stage="serve"),), status)
     if status == 405 and getattr(error, "valid_methods", None):
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))  # type: ignore[attr-defined]
     return response
@@ -219,6 +214,10 @@ def _bug(error: Exception) -> Response:
 
 
 def _answer(issues: tuple[Issue, ...], status: int) -> Response:
+    if isinstance(
+        request.routing_exception, SecurityError | BadHost
+    ):  # no addresses can be made, so no page either
+        return outcome_response(issues, status)
     best = request.accept_mimetypes.best_match(["application/fhir+json", "application/json", "text/html"])
     if best == "text/html" and not request.path.startswith(("/api/", "/fhir/")):
         body: Any = render_template("error.html", issues=issues, status=status)

@@ -148,6 +148,15 @@ def test_a_foreign_host_header_is_refused(base: str) -> None:
             assert requests.get(base + path, headers=foreign, timeout=10).status_code == 400
 
 
+def test_a_host_header_that_is_no_name(stocked_sandbox: str, all_knowledge: Knowledge) -> None:
+    """With a key any name is served; an error page cannot make addresses of what is no name."""
+    settings = load_settings({"server": stocked_sandbox, "host": "0.0.0.0", "api_key": "k"}, {})
+    app = create_app(open_service(settings, all_knowledge), settings)
+    headers = {"Host": "x" * 300, "Accept": "text/html"}
+    assert app.test_client().get("/", headers=headers).status_code == 401
+    assert app.test_client().get("/", headers={**headers, "X-API-Key": "k"}).status_code == 400
+
+
 def test_off_loopback_a_key_is_needed(stocked_sandbox: str, all_knowledge: Knowledge) -> None:
     settings = load_settings({"server": stocked_sandbox, "host": "0.0.0.0"}, {})
     service = open_service(settings, all_knowledge)
