@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextvars
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,7 @@ from fhir_twin.service_seams import Directory as Directory
 from fhir_twin.service_seams import ReviewSink as ReviewSink
 from fhir_twin.service_seams import Sink as Sink
 from fhir_twin.service_seams import Source as Source
+from fhir_twin.transport.patient_locks import PatientLocks
 
 if TYPE_CHECKING:  # the reading machinery (requests) is loaded by wiring only
     from fhir_twin.transport.protocols import Resource
@@ -89,8 +89,7 @@ class TwinService:
         self.check = check
         self.audit = audit
         self._label = label
-        self._busy: dict[str, threading.Lock] = {}
-        self._guard = threading.Lock()
+        self._locks = PatientLocks()
 
     def use(self, knowledge: Knowledge) -> None:
         """From the next patient on."""
@@ -101,7 +100,7 @@ class TwinService:
         seconds: dict[str, float] = {}
         fetched: Fetched | None = None
         done: Run | None = None
-        with self._alone(patient):
+        with self._locks.holding(patient):
             try:
                 with _timed(seconds, "fetch"):
                     fetched = self._fetch(patient)
@@ -151,7 +150,7 @@ class TwinService:
 
     def write_run(self, patient: str, done: Run) -> Written | None:
         """Write a run that somebody looked at. None when there is nowhere to, or consent forbids it."""
-        with self._alone(patient):
+        with self._locks.holding(patient):
             written = self._write(patient, done, done.chart.as_of, False)
         if written is not None and written.changed:
             self.audit(wrote(patient, written))
@@ -162,7 +161,7 @@ class TwinService:
         sink = self.sink
         if sink is None or not isinstance(sink, ReviewSink):
             raise Forbidden("there is nowhere to write to")
-        with self._alone(patient):
+        with self._locks.holding(patient):
             try:
                 written = sink.change(patient, changes, provenance)
             except TwinError as error:
@@ -222,7 +221,7 @@ class TwinService:
     def run_whole(self, patient: str, as_of: datetime) -> tuple[Run, Resource, str]:
         """The run, the record it was made from, and the id of the patient that was really read (another one when the
         Patient was replaced). Nothing is written. Raises what reading or running gives cause for."""
-        with self._alone(patient):
+        with self._locks.holding(patient):
             fetched = self._fetch(patient)
             done = run(
                 fetched.bundle,
@@ -258,13 +257,6 @@ class TwinService:
             self.audit(AuditNote("consent", patient, "4", detail="withheld"))
             return None
         return self.sink.write(patient, done.output, dry_run=dry_run)
-
-    @contextmanager
-    def _alone(self, patient: str) -> Iterator[None]:
-        with self._guard:
-            lock = self._busy.setdefault(patient, threading.Lock())
-        with lock:
-            yield
 
 
 def _state(done: Run, written: Written | None, dry_run: bool) -> str:

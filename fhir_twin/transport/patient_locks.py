@@ -1,4 +1,4 @@
-"""One write per patient at a time within this process (ID-8); other patients do not wait."""
+"""One run, or one write, per patient at a time within this process (ID-8); other patients do not wait."""
 
 from __future__ import annotations
 
