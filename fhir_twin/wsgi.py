@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from fhir_twin import log
-from fhir_twin.cli.serve import open_app
+from fhir_twin.cli.serve import collect_seldom, open_app
 from fhir_twin.settings import load_settings
 
 
@@ -14,4 +14,5 @@ def create() -> Flask:
     settings = load_settings()
     log.set_up(settings.text("log_level"))
     app: Flask = open_app(settings)
+    collect_seldom()
     return app

@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     _count_in_all_processes(settings)
     tenants = settings.path("tenants")
     app = open_app(settings) if tenants is None else open_tenants(tenants, settings)
+    collect_seldom()
     host, port = settings.text("host"), settings.integer("port")
     what = settings.text("server") or "those who log in at a registered server"
     print(f"fhir-twin serves http://{host}:{port}/ for {what}", file=sys.stderr, flush=True)
@@ -72,9 +73,6 @@ def open_app(settings: Settings, knowledge: Knowledge | None = None, renewal: Re
     renewal = renewal or open_renewal(settings)  # before the knowledge: what is imported meanwhile is noticed
     service = open_service(settings, knowledge, wait_for_server=True)
     warm_up(service.knowledge)  # before the workers are forked, so that they share what it builds
-    gc.collect()
-    gc.freeze()  # the knowledge lives as long as the process: looking through it again costs a quarter of a second
-    gc.set_threshold(*GARBAGE)
     store = open_settings_store(settings)
     service.audit = audit_of(settings, store)
     reception = None
@@ -82,6 +80,14 @@ def open_app(settings: Settings, knowledge: Knowledge | None = None, renewal: Re
         service, reception = with_feeds(service, store), open_reception(settings, store)
     library = functools.partial(open_library, settings)
     return create_app(service, settings, library, store, reception=reception, renewal=renewal)
+
+
+def collect_seldom() -> None:
+    """For a process that does nothing but serve: the knowledge lives as long as it does, and looking through it again
+    costs a quarter of a second."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 def _gunicorn(app: Any, settings: Settings) -> None:

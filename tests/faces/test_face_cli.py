@@ -150,7 +150,7 @@ def test_code_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out.splitlines()[0])["chosen"]
     assert main(["code", "--tsv", "hypertension"]) == 0
     head, first = (line.split("\t") for line in capsys.readouterr().out.splitlines()[:2])
-    assert len(head) == len(first) == 9 and first[3] == "I10"
+    assert len(head) == len(first) == 10 and first[3] == "I10"
     assert head[-1] == "release" and first[-1].startswith("ICD-10-CM")
 
 
