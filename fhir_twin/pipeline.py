@@ -185,8 +185,9 @@ def judge_drafts(
         return ()
     k = knowledge
     renewed = {f"MedicationRequest/{d['id']}" for d in drafts if d.get("priorPrescription")}
-    drugs = [d for d in drafts if d.get("resourceType") in (DRUG_ORDER, "Medication")]
-    others = tuple(read_order(d) for d in drafts if d not in drugs)
+    kinds = (DRUG_ORDER, "Medication")
+    drugs = [d for d in drafts if d.get("resourceType") in kinds]
+    others = tuple(read_order(d) for d in drafts if d.get("resourceType") not in kinds)
     entries = [{"resource": r} for r in (patient, *(as_if_signed(d) for d in drugs))]
     bundle: Bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
     chart = read_chart(bundle, done.chart.as_of)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fhir_twin.population.bucket import Site
     from fhir_twin.population.executors import Executor
     from fhir_twin.population.run import Progress
+    from fhir_twin.transport.bulk_state import BulkState
 
 SETTINGS = ("knowledge", "cache", "terminology", "log_level")
 BULK_SETTINGS = ("token", "token_file", "basic_auth", "ca_bundle", "servers_file", "key_folder")
@@ -98,6 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers < 1 or arguments.buckets < 0:
         raise InvalidInput("--workers must be at least 1, --buckets not negative")
     source, incomplete = _source(arguments)
+    exported = _state(source)
     end = date_of(arguments.as_of) if arguments.as_of else datetime.now(UTC).date()
     index = date_of(arguments.index).isoformat() if arguments.index else ""
     if index and index >= end.isoformat():
@@ -107,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     summary = run_population(
         source,
         arguments.out,
-        Task(end.isoformat(), index, incomplete=incomplete, base=_base(source)),
+        Task(end.isoformat(), index, incomplete=incomplete, base=exported.base if exported else ""),
         _executor(arguments.engine, arguments.workers),
         site=site,
         buckets=arguments.buckets,
@@ -147,7 +149,9 @@ def _source(arguments: argparse.Namespace) -> tuple[Path, bool]:
         folder = Path(arguments.input)
         if not folder.exists():
             raise InvalidInput("the input folder does not exist")
-        return folder, _accepted(arguments, not _downloaded(folder))
+        state = _state(folder)
+        begun = state is not None and state.step not in ("downloaded", "done")
+        return folder, _accepted(arguments, begun)
     folder = arguments.out.with_name(f"{arguments.out.name}-export")
     origin = sha256(f"{arguments.input} {arguments.group}".encode()).hexdigest()
     marker = folder / "complete"
@@ -179,20 +183,11 @@ def _export(arguments: argparse.Namespace, folder: Path) -> bool:
     return bulk.run(parser.parse_args(words)) != 0
 
 
-def _base(folder: Path) -> str:
-    """The server of the export, where `fhir-twin bulk` made the folder."""
+def _state(folder: Path) -> BulkState | None:
+    """What `fhir-twin bulk` noted of the export, where it made the folder."""
     from fhir_twin.transport.bulk_state import read_state
 
-    state = read_state(folder) if folder.is_dir() else None
-    return state.base if state is not None else ""
-
-
-def _downloaded(folder: Path) -> bool:
-    """False when `fhir-twin bulk` began to fill the folder and did not end."""
-    from fhir_twin.transport.bulk_state import read_state
-
-    state = read_state(folder) if folder.is_dir() else None
-    return state is None or state.step in ("downloaded", "done")
+    return read_state(folder) if folder.is_dir() else None
 
 
 def _accepted(arguments: argparse.Namespace, short: bool) -> bool:

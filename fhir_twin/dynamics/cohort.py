@@ -42,7 +42,10 @@ def read_people(covariates: Mapping[str, Any], count: int) -> People:
             raise InvalidInput(f"covariates: {name} must have one entry per person")
         return list(given)
 
-    ages = np.array([_number(a, "age in years") for a in column("age", np.nan)], dtype=np.float64)
+    ages = np.array(
+        [np.nan if a is None else number(a, "covariates: age in years") for a in column("age", np.nan)],
+        dtype=np.float64,
+    )
     given = covariates.get("groups")
     one_set = isinstance(given, list | tuple) and bool(given) and all(isinstance(g, str) for g in given)
     groups = [frozenset(given)] * count if one_set and given else column("groups", frozenset())
@@ -82,19 +85,19 @@ def _one_or_more(held: Any) -> frozenset[str]:
     return frozenset((held,) if isinstance(held, str) else () if isinstance(held, float) else held)
 
 
-def _number(given: Any, name: str) -> float:
-    """NaN for None. Raises InvalidInput."""
+def number(value: Any, name: str) -> float:
+    """Raises InvalidInput naming what is no number."""
     try:
-        return np.nan if given is None else float(given)
+        return float(value)
     except (TypeError, ValueError):
-        raise InvalidInput(f"covariates: {name} must be a number") from None
+        raise InvalidInput(f"{name} must be a number") from None
 
 
 def _readings(given: Any) -> int:
-    number = 1.0 if given is None else _number(given, "readings")
-    if not (1.0 <= number < np.inf):
+    found = 1.0 if given is None else number(given, "covariates: readings")
+    if not (1.0 <= found < np.inf):
         raise InvalidInput("covariates: readings must be one number, at least 1")
-    return int(number)
+    return int(found)
 
 
 def _profile(known: Literal["female", "male"] | None, groups: frozenset[str]) -> Profile:

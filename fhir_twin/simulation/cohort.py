@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from fhir_twin.dynamics.cohort import number
 from fhir_twin.errors import InvalidInput
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.intervention import Dose, Effect, EventEffect, Intervention, Interventions, Outcomes
 from fhir_twin.model.scenario import CONTINUE, Choice, Scenario, Sensitivity, Trajectory
 from fhir_twin.model.twin import Array, Twin
-from fhir_twin.simulation.columns import number, read_people
+from fhir_twin.simulation.columns import read_people
 from fhir_twin.simulation.information import MeasurementValue, measurement_value
 from fhir_twin.simulation.simulate import simulate
 from fhir_twin.simulation.what_if import choice_of, scenario_of, sensitivity

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fhir_twin.dynamics.cohort import sex_of
+from fhir_twin.dynamics.cohort import number, sex_of
 from fhir_twin.errors import InvalidInput
 from fhir_twin.model.biomarker import BiomarkerSet
 from fhir_twin.model.twin import Point, Twin
@@ -75,14 +75,6 @@ def _twin(row: Mapping[str, Any], known: BiomarkerSet, spread: float) -> Twin:
 
 def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
-
-
-def number(value: Any, name: str) -> float:
-    """Raises InvalidInput naming what is no number."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"{name} must be a number") from None
 
 
 def _positive(value: Any, name: str) -> float:

@@ -186,9 +186,14 @@ def _issue(severity: str, text: str, code: str = "informational") -> Issue:
     return Issue(severity, code, text, "", "fetch")  # type: ignore[arg-type]
 
 
+def links(bundle: Resource) -> list[Resource]:
+    """Those of a page (or of a Patient) that can be read."""
+    found = bundle.get("link")
+    return [x for x in found if isinstance(x, dict)] if isinstance(found, list) else []
+
+
 def _link(bundle: Resource, relation: str) -> str:
-    links = bundle.get("link")
-    for link in links if isinstance(links, list) else ():
-        if isinstance(link, dict) and link.get("relation") == relation and isinstance(link.get("url"), str):
+    for link in links(bundle):
+        if link.get("relation") == relation and isinstance(link.get("url"), str):
             return str(link["url"])
     return ""

@@ -10,6 +10,7 @@ from typing import Any
 from fhir_twin.errors import InvalidInput, NotSupported
 from fhir_twin.model.directory import PatientRow
 from fhir_twin.transport.fhir_server import FhirServer
+from fhir_twin.transport.paging import links
 from fhir_twin.transport.urls import ID
 
 Resource = dict[str, Any]
@@ -29,7 +30,7 @@ def find_patients(server: FhirServer, words: str, *, most: int = 50) -> tuple[tu
     for params in _questions(words):
         page = _ask(server, {**params, "_count": str(most + 1), "_elements": _ELEMENTS})
         found = [r for r in map(_row, _matches(page)) if r is not None]
-        more = more or len(found) > most or any(link.get("relation") == "next" for link in _links(page))
+        more = more or len(found) > most or any(link.get("relation") == "next" for link in links(page))
         rows |= {r.id: r for r in found if r.id not in rows}
     ordered = sorted(rows.values(), key=lambda r: (not r.active, r.name.casefold(), r.id))
     return tuple(ordered[:most]), more or len(ordered) > most
@@ -76,18 +77,9 @@ def _matches(page: Resource) -> Iterable[Resource]:
             yield resource
 
 
-def _links(page: Resource) -> list[Resource]:
-    links = page.get("link")
-    return [x for x in links if isinstance(x, dict)] if isinstance(links, list) else []
-
-
 def _row(patient: Resource) -> PatientRow | None:
     id_ = patient.get("id")
-    links = patient.get("link")
-    replaced = any(
-        isinstance(x, dict) and x.get("type") == "replaced-by"
-        for x in (links if isinstance(links, list) else ())
-    )
+    replaced = any(link.get("type") == "replaced-by" for link in links(patient))
     if not isinstance(id_, str) or not ID.match(id_) or replaced:
         return None
     return PatientRow(

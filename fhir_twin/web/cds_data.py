@@ -26,6 +26,7 @@ from fhir_twin.transport.hydrate import hydrate, missing
 from fhir_twin.transport.login import bearer
 from fhir_twin.transport.merge import Record, collection, completeness, short_issues, split
 from fhir_twin.transport.ownership import belongs_to
+from fhir_twin.transport.paging import links
 from fhir_twin.transport.scoped_server import ScopedServer
 from fhir_twin.transport.urls import Base, parse_base
 from fhir_twin.transport.wanted import WANTED
@@ -197,11 +198,7 @@ def _failed(outcome: Resource) -> bool:
 
 
 def _goes_on(bundle: Resource) -> bool:
-    links = bundle.get("link")
-    return any(
-        isinstance(link, dict) and link.get("relation") == "next"
-        for link in (links if isinstance(links, list) else ())
-    )
+    return any(link.get("relation") == "next" for link in links(bundle))
 
 
 def _as_sent(call: HookCall, sent: _Sent, wanted: list[str], why: str = "") -> Gathered:
